@@ -145,6 +145,10 @@ CREATE TABLE attempt (
     -- latest one were answered "not ready".
     polls    INTEGER CHECK (polls > 0),
     polled   INTEGER,
+    -- The price, in billionths of the user's unit of money; NULL if it is free. A constant price is here from the claim on. If
+    -- the call's own cost is unknown, the price is that of the dearest call before; `cost_unknown` counts such calls.
+    cost         INTEGER CHECK (cost >= 0),
+    cost_unknown INTEGER NOT NULL DEFAULT 0 CHECK (cost_unknown >= 0),
     PRIMARY KEY (job, number),
     CHECK ((ended IS NULL) = (outcome IS NULL)),
     CHECK (class IS NULL OR outcome = 'failed' OR outcome = 'throttled' OR outcome = 'not_sent' OR outcome = 'in_doubt'
@@ -224,11 +228,14 @@ CREATE TABLE counts (
 -- The limiter's state, which survives a restart: one row.
 CREATE TABLE limiter_state (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
-    -- Used budgets of all runners: calls that were perhaps sent, their cost in billionths of the user's unit of money,
-    -- and working time in milliseconds.
+    -- Used budgets of all runners: calls that were perhaps sent, the sum of `attempt.cost` and that of
+    -- `attempt.cost_unknown`, and working time in milliseconds.
     calls        INTEGER NOT NULL DEFAULT 0 CHECK (calls >= 0),
     cost         INTEGER NOT NULL DEFAULT 0 CHECK (cost >= 0),
+    cost_unknown INTEGER NOT NULL DEFAULT 0 CHECK (cost_unknown >= 0),
     worked       INTEGER NOT NULL DEFAULT 0 CHECK (worked >= 0),
+    -- The dearest cost that an answer has stated.
+    dearest      INTEGER CHECK (dearest >= 0),
     -- The service asked all calls to wait until this moment.
     closed_until INTEGER,
     -- Limits found: calls a second, calls at the same time, and how many of those raise throughput.
@@ -266,14 +273,15 @@ CREATE TABLE list (
 ) STRICT, WITHOUT ROWID;
 
 -- A stable view for people and other programs.
-CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended, step, polls) AS
+CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended, step, polls,
+                      cost, cost_unknown) AS
 SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,
        lower(substr(hex(attempt.key), 1, 8) || '-' || substr(hex(attempt.key), 9, 4) || '-' ||
              substr(hex(attempt.key), 13, 4) || '-' || substr(hex(attempt.key), 17, 4) || '-' ||
              substr(hex(attempt.key), 21)),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),
-       attempt.step + 1, attempt.polls
+       attempt.step + 1, attempt.polls, attempt.cost / 1000000000.0, attempt.cost_unknown
 FROM attempt JOIN job ON job.id = attempt.job;
 
 -- A stable view for people and other programs: a row for each job, with its result and an attempt. In list order:

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::governor::{LimitedBy, StopReason};
-use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position};
+use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position, Price};
 use crate::settings::Settings;
 
 /// The number of jobs in each state, and of attempts.
@@ -303,9 +304,24 @@ pub struct Settled {
     /// The result's checksum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Checksum>,
+    /// The price of the call, unless it is free. Serializes to its amount as text, and `cost_unknown` if it is an estimate.
+    #[serde(flatten, serialize_with = "price")]
+    pub price: Option<Price>,
     /// The duration of the call. Serializes to seconds, as `duration`.
     #[serde(rename = "duration", serialize_with = "seconds")]
     pub took: Duration,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+fn price<S: Serializer>(price: &Option<Price>, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(None)?;
+    if let Some(price) = price {
+        fields.serialize_entry("cost", &price.amount.to_string())?;
+        if !price.is_known {
+            fields.serialize_entry("cost_unknown", &true)?;
+        }
+    }
+    fields.end()
 }
 
 fn word<S: Serializer>(reason: &StopReason, to: S) -> Result<S::Ok, S::Error> {
@@ -349,6 +365,7 @@ mod tests {
             status: None,
             message: None,
             sha256: None,
+            price: None,
             took: Duration::from_millis(1500),
         };
         let failed = Settled {
@@ -361,6 +378,10 @@ mod tests {
         };
         let kept = Settled {
             sha256: Some(Checksum([0xab; 32])),
+            price: Some(Price {
+                amount: "0.25".parse().unwrap(),
+                is_known: false,
+            }),
             ..settled
         };
         let halt = Halt {
@@ -392,7 +413,7 @@ mod tests {
             (
                 Event::Settled(Box::new(kept)),
                 format!(
-                    r#"{{"event":"settled","path":"a.txt","attempt":2,"key":"{key}","outcome":"succeeded","state":"done","sha256":"{}","duration":1.5}}"#,
+                    r#"{{"event":"settled","path":"a.txt","attempt":2,"key":"{key}","outcome":"succeeded","state":"done","sha256":"{}","cost":"0.25","cost_unknown":true,"duration":1.5}}"#,
                     "ab".repeat(32)
                 ),
             ),

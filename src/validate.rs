@@ -1,18 +1,20 @@
 //! Decides which answers are results, for new and stored answers alike.
 
+mod meter;
 mod wait;
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
 use crate::failure_class::{ClassRule, Statuses};
 use crate::job::{
-    Body, Class, Columns, Failure, FailureKind, check_json, check_text, is_json, json_text,
+    Bill, Body, Class, Columns, Failure, FailureKind, check_json, check_text, is_json, json_text,
 };
 use crate::jq::{self, Expression, Input, SyntaxError};
-use crate::settings::{Expect, Judging};
+use crate::settings::{Expect, Judging, Settings};
+use meter::Meter;
 pub use wait::RetryAfter;
 
 /// The status of an answer that never has a body (RFC 9110, section 15.3.5).
@@ -28,11 +30,12 @@ pub struct Validator {
     expect: Expect,
     success: Option<Expression>,
     keeps_headers: bool,
+    meter: Meter,
     /// Held while an answer from a file is in memory, so that there is one at a time.
     alone: Mutex<()>,
 }
 
-/// Invalid `--success`, `--extract` or `--retry-after` expression.
+/// Invalid expression of a flag, such as `--success`.
 #[derive(Debug, Error)]
 #[error("the expression of --{flag} cannot be read")]
 pub struct WrongExpression {
@@ -131,8 +134,40 @@ impl Validator {
             expect: judging.expect,
             success,
             keeps_headers,
+            meter: Meter::default(),
             alone: Mutex::default(),
         })
+    }
+
+    /// Also reads costs and weights from answers, by these settings.
+    ///
+    /// # Errors
+    ///
+    /// An expression is invalid.
+    pub fn metering(self, settings: &Settings) -> Result<Self, WrongExpression> {
+        let meter = Meter::new(settings);
+        let meter = meter.map_err(|(flag, source)| WrongExpression { flag, source })?;
+        Ok(Self { meter, ..self })
+    }
+
+    /// Returns whether costs or weights are read from answers.
+    pub fn meters(&self) -> bool {
+        !self.meter.is_off()
+    }
+
+    /// Returns what an answer states about its call.
+    pub fn bill(&self, reply: &Reply<'_>) -> Bill {
+        if self.meter.is_off() {
+            return Bill::default();
+        }
+        let _alone = self.alone(reply);
+        let body = reply.body.bytes().ok();
+        body.map_or_else(Bill::default, |body| self.meter.bill(&reply.input(&body)))
+    }
+
+    fn alone(&self, reply: &Reply<'_>) -> Option<MutexGuard<'_, ()>> {
+        let in_file = reply.body.in_memory().is_none();
+        in_file.then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns whether the user has named a status as one of results.
@@ -147,7 +182,7 @@ impl Validator {
 
     /// Returns whether validation takes no longer than reading the answer.
     pub fn is_quick(&self) -> bool {
-        self.success.is_none()
+        self.success.is_none() && self.meter.is_off()
     }
 
     /// Returns whether an expression needs the headers of stored answers.
@@ -155,9 +190,9 @@ impl Validator {
         self.keeps_headers
     }
 
-    /// Returns whether `--success` needs the headers.
+    /// Returns whether validation or metering needs the headers.
     pub fn needs_headers(&self) -> bool {
-        self.success.as_ref().is_some_and(Expression::needs_headers)
+        self.meter.needs_headers() || self.success.as_ref().is_some_and(Expression::needs_headers)
     }
 
     /// Returns why an answer is not a result, if it is not.
@@ -180,8 +215,7 @@ impl Validator {
         let Some(success) = &self.success else {
             return Ok(Ok(()));
         };
-        let in_file = reply.body.in_memory().is_none();
-        let _alone = in_file.then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner));
+        let _alone = self.alone(reply);
         let body = reply.body.bytes()?;
         let expression = success.as_str();
         let message = match success.holds(&reply.input(&body)) {

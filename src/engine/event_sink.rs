@@ -114,6 +114,7 @@ impl EventSink {
             status,
             message: failure.map(|failure| failure.message.clone()),
             sha256: settlement.checksum,
+            price: settlement.price,
             state,
             took: settlement.took,
         })));

@@ -2,6 +2,7 @@
 
 use crate::event::{Counts, Ending};
 use crate::job::FileName;
+use crate::limits::Usage;
 
 /// The outcome of a run: how it ended, and the final state of its jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,4 +13,6 @@ pub struct RunOutcome {
     pub counts: Counts,
     /// Jobs whose call a stop cut off.
     pub in_doubt: Vec<FileName>,
+    /// Calls, cost and working time of the run, over all sessions.
+    pub used: Usage,
 }

@@ -13,7 +13,7 @@ use crate::event::Halt;
 use crate::governor::{
     Admission, Governor, LimitedBy, Permit, Rules, SharedCause, Spot, StopReason,
 };
-use crate::job::{JobId, JobState};
+use crate::job::{JobId, JobState, StepKind};
 use crate::limits::{Cost, PastCharge};
 use crate::settings::{Settings, Threads, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
@@ -351,7 +351,7 @@ impl Schedule {
             return Ok(None);
         }
         let claim = match found {
-            Some(job) => group.claim(job, slot, cost)?,
+            Some(job) => group.claim(job, slot, cost, permit.price())?,
             None => None,
         };
         if let Some(claim) = claim {
@@ -393,7 +393,7 @@ impl Schedule {
             }
         };
         // A job that is no longer pending was claimed by a spot check.
-        let Some(claim) = group.claim(job, slot, cost)? else {
+        let Some(claim) = group.claim(job, slot, cost, permit.price())? else {
             self.permit = Some(permit);
             return Ok(None);
         };
@@ -401,7 +401,10 @@ impl Schedule {
     }
 
     /// Gives a claim to the first free slot.
-    fn call(&mut self, slot: usize, claim: Claim, permit: Permit) -> Decision {
+    fn call(&mut self, slot: usize, claim: Claim, mut permit: Permit) -> Decision {
+        if claim.attempt.step.kind != StepKind::Write {
+            self.governor.exempt(&mut permit);
+        }
         self.free_slots.pop_front();
         Decision::Call(slot, Box::new(claim), permit)
     }

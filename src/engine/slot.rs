@@ -103,6 +103,8 @@ impl<C> Slot<C> {
             outcome,
             checksum,
             took,
+            // The writer sets it.
+            price: None,
             next,
             record,
         };

@@ -173,10 +173,10 @@ impl<'c> SlotPool<'c> {
         flight
     }
 
-    /// Takes all claims in flight. Their reports will be ignored.
-    pub(super) fn abandon(&mut self) -> Vec<Claim> {
+    /// Takes all calls in flight. Their reports will be ignored.
+    pub(super) fn abandon(&mut self) -> Vec<Flight> {
         self.in_flight = 0;
         let flights = self.slots.iter_mut().filter_map(|slot| slot.flight.take());
-        flights.map(|flight| flight.claim).collect()
+        flights.collect()
     }
 }

@@ -30,6 +30,7 @@
 //! | `stated_limits` | reads the limits that the service states in its answers |
 //! | `guard`, `run_guard`, `streak`, `throttled_files` | tell a file's own failure from a shared one: the circuit breaker |
 //! | `concurrency_tuner` | finds the concurrency that raises throughput, for `-j auto` |
+//! | `prices` | prices calls, and reserves money for those whose cost only their answers state |
 
 mod concurrency_limit;
 mod concurrency_tuner;
@@ -37,6 +38,7 @@ mod estimate;
 mod guard;
 mod lane;
 mod load_shedding;
+mod prices;
 mod rate_controller;
 mod run_guard;
 mod stated_limits;
@@ -52,10 +54,11 @@ pub use types::{
     Signal, Spot, StopReason,
 };
 
-use crate::job::JobId;
+use crate::job::{Bill, JobId, Money, Price};
 use crate::limits::{Budget, Cost, PastCharge, Usage, seconds};
 use concurrency_tuner::ConcurrencyTuner;
 use lane::{Context, Held, Lane};
+use prices::{Prices, Reservation};
 use run_guard::RunGuard;
 use types::SpotCheck;
 
@@ -69,6 +72,7 @@ pub struct Governor {
     lanes: Vec<Lane>,
     guard: RunGuard,
     tuner: Option<ConcurrencyTuner>,
+    prices: Prices,
     used: Usage,
     /// Consumption at the last checkpoint.
     saved: Usage,
@@ -93,6 +97,7 @@ impl Governor {
             lanes: lanes.collect(),
             guard: RunGuard::new(&rules, proven),
             tuner: tuner(&rules, now, width),
+            prices: Prices::new(history.dearest),
             used: history.used,
             saved: history.used,
             in_flight: 0,
@@ -177,11 +182,14 @@ impl Governor {
         }
         if self.halt.is_none() {
             let over = self.rules.until.is_some_and(|until| wall >= until);
-            let exhausted = self.used.exhausted(&self.rules.budgets);
+            let budgets = &self.rules.budgets;
+            let reserve = self.prices.with_next(budgets.pricing);
+            let exhausted = self.used.exhausted(budgets, reserve);
             let budget = exhausted.or(over.then_some(Budget::Until));
             if matches!(budget, Some(Budget::Cost(_))) && self.in_flight > 0 {
-                // A call in flight may turn out to be free.
-                return Admission::Wait(self.limited_by, None);
+                // A call in flight may turn out to be free, or cheaper than its reserve.
+                self.limited_by = LimitedBy::Cost;
+                return Admission::Wait(LimitedBy::Cost, None);
             }
             self.halt = budget.map(StopReason::Budget);
         }
@@ -231,7 +239,14 @@ impl Governor {
         now: Duration,
     ) -> Permit {
         let (stamp, of_lane) = self.lanes[lane].grant(cost, spot_check, &mut self.guard, now);
-        self.used.reserve(self.rules.budgets.each);
+        let reservation = self.prices.reserve(self.rules.budgets.pricing);
+        self.used.calls += 1;
+        if let Reservation::Counted(amount) = reservation {
+            self.used.add_cost(Price {
+                amount,
+                is_known: true,
+            });
+        }
         self.in_flight += 1;
         self.next += 1;
         Permit {
@@ -241,7 +256,7 @@ impl Governor {
             of_lane,
             at: now,
             cost,
-            price: self.rules.budgets.each,
+            reservation,
             spot_check,
         }
     }
@@ -257,6 +272,10 @@ impl Governor {
         lane.check_canary(now)?;
         if self.in_flight > 0 && self.guard.is_cautious(self.in_flight) {
             return Err((LimitedBy::Canary, None));
+        }
+        let budgets = &self.rules.budgets;
+        if self.in_flight > 0 && budgets.cost.is_some() && self.prices.is_first(budgets.pricing) {
+            return Err((LimitedBy::Cost, None));
         }
         if self.in_flight >= concurrency {
             if let Some(tuner) = &mut self.tuner {
@@ -298,8 +317,41 @@ impl Governor {
     /// Cancels a permit whose call is not made, and refunds its charges.
     pub fn cancel(&mut self, permit: Permit) {
         self.lanes[permit.lane].cancel(&permit, &mut self.guard);
-        self.used.release(permit.price);
+        self.refund(&permit);
         self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Gives up a call whose answer nobody awaits any longer. Returns its price.
+    pub fn abandon(&mut self, permit: &Permit) -> Option<Price> {
+        self.settle_price(permit, None)
+    }
+
+    /// Takes a read of a step out of the budgets of calls and money. A cost that its answer states still counts.
+    pub fn exempt(&mut self, permit: &mut Permit) {
+        self.refund(permit);
+        permit.reservation = Reservation::Exempt;
+    }
+
+    fn refund(&mut self, permit: &Permit) {
+        if permit.reservation != Reservation::Exempt {
+            self.used.calls = self.used.calls.saturating_sub(1);
+        }
+        self.release_money(permit);
+    }
+
+    fn release_money(&mut self, permit: &Permit) {
+        self.prices.release(permit.reservation);
+        if let Reservation::Counted(amount) = permit.reservation {
+            self.used.release_cost(amount);
+        }
+    }
+
+    /// Returns the price of a call that was perhaps sent, and counts it instead of its reservation.
+    fn settle_price(&mut self, permit: &Permit, stated: Option<Money>) -> Option<Price> {
+        self.release_money(permit);
+        let price = self.prices.price(permit.reservation, stated)?;
+        self.used.add_cost(price);
+        Some(price)
     }
 
     /// Cancels the permit of a spot check for which no file is left. For an outage, returns true if it counts as
@@ -330,11 +382,18 @@ impl Governor {
     ) -> Assessment {
         let now = self.advance(now);
         self.in_flight = self.in_flight.saturating_sub(1);
-        if !call.signal.is_sent() {
-            self.used.release(permit.price);
-        } else if matches!(call.signal, Signal::Throttled { .. }) {
-            self.used.release_cost(permit.price);
-        }
+        let bill = call.hint.map_or_else(Bill::default, |hint| hint.bill);
+        let is_throttled = matches!(call.signal, Signal::Throttled { .. });
+        let is_reserved = matches!(permit.reservation, Reservation::Reserved(_));
+        let price = if !call.signal.is_sent() {
+            self.refund(&permit);
+            None
+        } else if bill.cost.is_none() && (is_throttled || call.goes_on && is_reserved) {
+            self.release_money(&permit);
+            None
+        } else {
+            self.settle_price(&permit, bill.cost)
+        };
         let mut context = Context {
             concurrency: self.concurrency(),
             rules: &self.rules,
@@ -344,6 +403,7 @@ impl Governor {
         };
         let lane = &mut self.lanes[permit.lane];
         let mut assessment = lane.complete(&permit, call, &mut context);
+        assessment.price = price;
         // Failures behind a closed gate do not lower the concurrency.
         if let Some(tuner) = &mut self.tuner
             && call.signal.is_sent()
@@ -404,6 +464,11 @@ impl Governor {
             }
         }
         !stops
+    }
+
+    /// Returns the consumption of the budgets.
+    pub fn used(&self) -> Usage {
+        self.used
     }
 
     /// Returns the reason why the run stops.
@@ -487,6 +552,7 @@ impl Governor {
         Checkpoint {
             lanes: lanes.collect(),
             used,
+            dearest: self.prices.dearest(),
             refused: refused.max_by_key(|(file, count)| (*count, file.0)),
         }
     }

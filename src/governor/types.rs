@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::prices::Reservation;
 use super::rate_controller::Stamp;
-use crate::job::{Hint, JobId};
+use crate::job::{Hint, JobId, Money, Price};
 use crate::limits::{
-    Budget, Budgets, Cost, MaxFailures, Money, PastCharge, Rate, Rates, Usage, UsageDelta,
+    Budget, Budgets, Cost, MaxFailures, PastCharge, Rate, Rates, Usage, UsageDelta,
 };
 
 /// The number of concurrent calls.
@@ -54,6 +55,8 @@ pub struct History {
     pub lanes: Vec<LaneHistory>,
     /// Consumption of the budgets.
     pub used: Usage,
+    /// The dearest known cost of a call.
+    pub dearest: Option<Money>,
     /// A guard stopped the last session, so this one starts with a spot check.
     pub stopped_by_guard: bool,
 }
@@ -64,6 +67,7 @@ impl Default for History {
         Self {
             lanes: vec![LaneHistory::default()],
             used: Usage::default(),
+            dearest: None,
             stopped_by_guard: false,
         }
     }
@@ -100,6 +104,8 @@ pub struct Checkpoint {
     pub lanes: Vec<LaneCheckpoint>,
     /// Consumption of the budgets since the last checkpoint.
     pub used: UsageDelta,
+    /// The dearest known cost of a call.
+    pub dearest: Option<Money>,
     /// File that was throttled most often while others were accepted, and how often.
     pub refused: Option<(JobId, u32)>,
 }
@@ -149,6 +155,8 @@ pub enum LimitedBy {
     SpotCheck,
     /// The disk has too little space for results.
     DiskSpace,
+    /// The calls in flight may cost what is left of the budget.
+    Cost,
     /// Every file left waits for its next attempt, or is in flight.
     NoWork,
 }
@@ -329,8 +337,7 @@ pub struct Permit {
     /// Moment of the permit.
     pub(super) at: Duration,
     pub(super) cost: Cost,
-    /// Price reserved in the budget.
-    pub(super) price: Money,
+    pub(super) reservation: Reservation,
     pub(super) spot_check: Option<SpotCheck>,
 }
 
@@ -343,6 +350,14 @@ impl Permit {
     /// Returns the charge on the rate limits.
     pub fn cost(&self) -> Cost {
         self.cost
+    }
+
+    /// Returns the price at which the call is counted before its answer.
+    pub fn price(&self) -> Option<Money> {
+        match self.reservation {
+            Reservation::Counted(amount) if amount > Money::default() => Some(amount),
+            Reservation::Counted(_) | Reservation::Reserved(_) | Reservation::Exempt => None,
+        }
     }
 
     /// Returns where in the list a spot check takes its file; `None` for a call in list order.
@@ -434,6 +449,8 @@ pub struct CompletedCall<'c> {
     pub signal: Signal,
     /// Limits that the service stated.
     pub hint: Option<&'c Hint>,
+    /// More calls for the file follow, whose answers may state the cost.
+    pub goes_on: bool,
     /// Duration of the call.
     pub took: Duration,
 }
@@ -488,6 +505,8 @@ pub struct Assessment {
     pub cleared: [bool; 4],
     /// An outage was established: its charges are refunded.
     pub outage: bool,
+    /// The price of the call; `None` if it is free.
+    pub price: Option<Price>,
 }
 
 impl Assessment {
@@ -496,6 +515,7 @@ impl Assessment {
             disposition,
             cleared: [false; 4],
             outage: false,
+            price: None,
         }
     }
     /// Returns true if this cause was cleared.

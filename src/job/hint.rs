@@ -1,8 +1,10 @@
-//! Limits that a service states along with an answer.
+//! What a service states along with an answer: its limits, and the cost of the call.
 
 use std::time::Duration;
 
-/// The service's limits, as the headers of an answer or a failure state them.
+use super::bill::Bill;
+
+/// The service's limits, as the headers of an answer or a failure state them, and the cost and weight of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hint {
     /// The limit with the shortest window.
@@ -11,10 +13,12 @@ pub struct Hint {
     pub remaining: Option<u64>,
     /// The time until the allowance is full again.
     pub reset: Option<Duration>,
+    /// The cost and the weight of the call.
+    pub bill: Bill,
 }
 
 impl Hint {
-    /// Returns whether the answer stated no limit.
+    /// Returns whether the answer stated nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -17,6 +17,7 @@
 //!
 //! A job of several steps is `waiting` between them, in the place of `pending`: its first request has been answered.
 
+mod bill;
 mod body;
 mod cause;
 mod checksum;
@@ -38,6 +39,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub use bill::{Bill, Money, Price};
 pub use body::{Body, BodyReader};
 pub use cause::{CauseKey, folded, said};
 pub use checksum::Checksum;
@@ -243,7 +245,7 @@ pub struct Answer {
     pub headers: Option<String>,
     /// The body after content decoding.
     pub body: Body,
-    /// The limits that the service stated, if any.
+    /// The limits, the cost and the weight that the service stated, if any.
     pub hint: Option<Box<Hint>>,
     /// The job's file as the call found it, if the call read it.
     pub source: Option<FileStamp>,
@@ -287,6 +289,20 @@ impl Answer {
         }
     }
 
+    /// States what the call cost, in the user's unit of money. `--max-cost` and the sums of the run count it.
+    #[must_use]
+    pub fn with_cost(mut self, cost: Money) -> Self {
+        self.hint.get_or_insert_default().bill.cost = Some(cost);
+        self
+    }
+
+    /// States the weight that the call had. It replaces the one by which a rate in weights charged the call.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u64) -> Self {
+        self.hint.get_or_insert_default().bill.weight = Some(weight);
+        self
+    }
+
     /// Creates an answer from plain text.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
@@ -311,7 +327,7 @@ pub struct Failure {
     pub body: Vec<u8>,
     /// The whole answer, if `recheck` can judge it again.
     pub answer: Option<Box<Refused>>,
-    /// The limits that the service stated, if any.
+    /// The limits, the cost and the weight that the service stated, if any.
     pub hint: Option<Box<Hint>>,
 }
 
@@ -437,7 +453,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the limits that the service stated.
+    /// Returns what the service stated about its limits and about the call.
     pub fn hint(&self) -> Option<&Hint> {
         match self {
             Self::Succeeded(answer) => answer.hint.as_deref(),
@@ -447,6 +463,26 @@ impl Outcome {
                 .failure()
                 .and_then(|failure| failure.hint.as_deref()),
         }
+    }
+
+    /// Adds the cost and the weight that the answer states.
+    #[must_use]
+    pub fn stating(mut self, bill: Bill) -> Self {
+        let hint = match &mut self {
+            Self::Succeeded(answer) => &mut answer.hint,
+            Self::Advanced { answer, .. } => &mut answer.hint,
+            Self::NotReady { hint, .. } => hint,
+            Self::Failed(failure)
+            | Self::Throttled { failure, .. }
+            | Self::Unreachable(failure)
+            | Self::Unsendable(failure)
+            | Self::InDoubt(failure) => &mut failure.hint,
+            Self::Interrupted => return self,
+        };
+        if bill != Bill::default() {
+            hint.get_or_insert_default().bill = bill;
+        }
+        self
     }
 
     /// Returns the failure, if the outcome is one.

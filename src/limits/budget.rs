@@ -1,51 +1,11 @@
 //! Budgets of calls, time and money, over all sessions of a run.
 //!
 //! A call reserves its cost when it is claimed, so that no budget of calls or money is exceeded. If nothing was sent, the
-//! reservation is released. A throttled call counts but is free.
+//! reservation is released. A throttled call counts but is free, unless its answer states a cost.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-/// Money, in billionths of the user's currency unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Money(pub u64);
-
-const BILLION: u64 = 1_000_000_000;
-
-impl FromStr for Money {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not an amount: use a number such as 25 or 0.0015");
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let digits =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
-            return Err(wrong());
-        }
-        let whole: u64 = whole.parse().map_err(|_| wrong())?;
-        let fraction: u64 = format!("{fraction:0<9}").parse().map_err(|_| wrong())?;
-        let billionths = whole
-            .checked_mul(BILLION)
-            .and_then(|whole| whole.checked_add(fraction));
-        // SQLite stores signed integers.
-        billionths
-            .filter(|billionths| *billionths <= i64::MAX.unsigned_abs())
-            .map(Self)
-            .ok_or_else(wrong)
-    }
-}
-
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fraction = format!("{:09}", self.0 % BILLION);
-        match fraction.trim_end_matches('0') {
-            "" => write!(f, "{}", self.0 / BILLION),
-            fraction => write!(f, "{}.{fraction}", self.0 / BILLION),
-        }
-    }
-}
+use crate::job::{Money, Price};
 
 /// The limits of a run. `None` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,7 +17,23 @@ pub struct Budgets {
     /// Money.
     pub cost: Option<Money>,
     /// Price of a call.
-    pub each: Money,
+    pub pricing: Pricing,
+}
+
+/// The source of a call's price. A cost that an answer states takes precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pricing {
+    /// Each call that was perhaps sent costs this.
+    Each(Money),
+    /// The answer states it. A call whose answer states none costs as much as the dearest so far.
+    Answer,
+}
+
+impl Default for Pricing {
+    /// Calls are free.
+    fn default() -> Self {
+        Self::Each(Money::default())
+    }
 }
 
 /// Consumption of the budgets, over all sessions.
@@ -65,8 +41,10 @@ pub struct Budgets {
 pub struct Usage {
     /// Calls that may have been sent.
     pub calls: u64,
-    /// Price of these calls, without throttled ones.
+    /// Sum of the prices.
     pub cost: Money,
+    /// Calls whose own cost is unknown. The sum counts each with the cost of the dearest call before it.
+    pub unknown: u64,
     /// Working time, without sleep of the machine.
     pub worked: Duration,
 }
@@ -78,6 +56,8 @@ pub struct UsageDelta {
     pub calls: i64,
     /// Money, in billionths.
     pub cost: i64,
+    /// Number of calls whose cost is unknown.
+    pub unknown: i64,
     /// Working time.
     pub worked: Duration,
 }
@@ -96,11 +76,12 @@ pub enum Budget {
 }
 
 impl Usage {
-    /// Returns a budget that allows no further call.
-    pub(crate) fn exhausted(&self, budgets: &Budgets) -> Option<Budget> {
+    /// Returns a budget that allows no further call. `reserve` is the cost of the calls in flight that is not counted yet,
+    /// and of one more call.
+    pub(crate) fn exhausted(&self, budgets: &Budgets, reserve: Money) -> Option<Budget> {
         let calls = budgets.calls.filter(|most| self.calls >= *most);
         let time = budgets.duration.filter(|most| self.worked >= *most);
-        let next = self.cost.0.saturating_add(budgets.each.0);
+        let next = self.cost.0.saturating_add(reserve.0);
         let cost = budgets.cost.filter(|most| next > most.0);
         (calls.map(Budget::Calls))
             .or(time.map(Budget::Duration))
@@ -111,7 +92,10 @@ impl Usage {
     pub(crate) fn remaining_calls(&self, budgets: &Budgets) -> u64 {
         let calls = budgets.calls.map(|most| most.saturating_sub(self.calls));
         let money = budgets.cost.map(|most| most.0.saturating_sub(self.cost.0));
-        let paid = money.and_then(|money| money.checked_div(budgets.each.0));
+        let paid = money.and_then(|money| match budgets.pricing {
+            Pricing::Each(price) => money.checked_div(price.0),
+            Pricing::Answer => None,
+        });
         calls.unwrap_or(u64::MAX).min(paid.unwrap_or(u64::MAX))
     }
 
@@ -120,25 +104,20 @@ impl Usage {
         UsageDelta {
             calls: self.calls.wrapping_sub(before.calls).cast_signed(),
             cost: self.cost.0.wrapping_sub(before.cost.0).cast_signed(),
+            unknown: self.unknown.wrapping_sub(before.unknown).cast_signed(),
             worked: self.worked.saturating_sub(before.worked),
         }
     }
 
-    /// Reserves one call at this price.
-    pub(crate) fn reserve(&mut self, price: Money) {
-        self.calls += 1;
-        self.cost.0 = self.cost.0.saturating_add(price.0);
+    /// Counts money.
+    pub(crate) fn add_cost(&mut self, price: Price) {
+        self.cost.0 = self.cost.0.saturating_add(price.amount.0);
+        self.unknown += u64::from(!price.is_known);
     }
 
-    /// Releases the reservation of a call that was not sent.
-    pub(crate) fn release(&mut self, price: Money) {
-        self.calls = self.calls.saturating_sub(1);
-        self.release_cost(price);
-    }
-
-    /// Releases the price of a call that was sent and is free.
-    pub(crate) fn release_cost(&mut self, price: Money) {
-        self.cost.0 = self.cost.0.saturating_sub(price.0);
+    /// Releases money that was counted.
+    pub(crate) fn release_cost(&mut self, amount: Money) {
+        self.cost.0 = self.cost.0.saturating_sub(amount.0);
     }
 }
 
@@ -151,32 +130,29 @@ mod tests {
     }
 
     #[test]
-    fn money_is_exact() {
-        assert_eq!(money("0.0015").0, 1_500_000);
-        for text in ["25", "0.0015", "0.000000001", "12.5"] {
-            assert_eq!(money(text).to_string(), text);
-        }
-        for wrong in "|-1|1e3|.5|1.|0.0000000001|1.2.3|99999999999".split('|') {
-            assert!(wrong.parse::<Money>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn the_last_call_fits_and_the_next_does_not() {
+        let each = money("0.3");
         let budgets = Budgets {
             cost: Some(money("1")),
-            each: money("0.3"),
+            pricing: Pricing::Each(each),
             ..Budgets::default()
         };
         let mut used = Usage::default();
         for _ in 0..3 {
-            assert_eq!(used.exhausted(&budgets), None);
-            used.reserve(budgets.each);
+            assert_eq!(used.exhausted(&budgets, each), None);
+            used.add_cost(Price {
+                amount: each,
+                is_known: true,
+            });
         }
-        assert_eq!(used.exhausted(&budgets), Some(Budget::Cost(money("0.9"))));
-        used.release(budgets.each);
+        let spent = Budget::Cost(money("0.9"));
+        assert_eq!(used.exhausted(&budgets, each), Some(spent));
+        used.release_cost(each);
         assert_eq!(
-            (used.exhausted(&budgets), used.remaining_calls(&budgets)),
+            (
+                used.exhausted(&budgets, each),
+                used.remaining_calls(&budgets)
+            ),
             (None, 1)
         );
     }

@@ -6,7 +6,8 @@ mod failures;
 mod rate;
 mod window;
 
-pub use budget::{Budget, Budgets, Money, Usage, UsageDelta};
+pub use crate::job::Money;
+pub use budget::{Budget, Budgets, Pricing, Usage, UsageDelta};
 pub use failures::MaxFailures;
 pub use rate::{Measure, Rate, Rates};
 pub use window::{Cost, PastCharge};

@@ -69,7 +69,8 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--max-calls", settings.max_calls.map(grouped)),
         ("--max-duration", settings.max_duration.and_then(time)),
         ("--max-cost", settings.max_cost.map(|cost| cost.to_string())),
-        ("--cost", settings.cost.map(|cost| cost.to_string())),
+        ("--cost", settings.cost.as_ref().map(ToString::to_string)),
+        ("--settle", settings.settle.clone()),
         ("--until", until),
     ];
     let lines = lines.into_iter();

@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use crate::failure_class::ClassRule;
 use crate::governor::{Concurrency, Rules};
-use crate::limits::{Budgets, MaxFailures, Money, Rates};
+use crate::job::Money;
+use crate::limits::{Budgets, MaxFailures, Pricing, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};
 pub use body::{Body, Content, Escape, Field, Piece, Treatment};
 pub use command::{Command, Way};
@@ -111,6 +112,37 @@ impl fmt::Display for Weight {
     }
 }
 
+/// The source of each call's cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallCost {
+    /// Every call costs the same.
+    Each(Money),
+    /// A jq expression that reads the cost from the answer.
+    Answer(String),
+}
+
+impl FromStr for CallCost {
+    type Err = String;
+
+    /// Parses an amount. Any other text that is no number is taken for an expression.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text.parse(), text.parse::<f64>()) {
+            (Ok(price), _) => Ok(Self::Each(price)),
+            (Err(wrong), Ok(_)) => Err(wrong),
+            (Err(_), Err(_)) => Ok(Self::Answer(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for CallCost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Each(price) => price.fmt(f),
+            Self::Answer(expression) => f.write_str(expression),
+        }
+    }
+}
+
 /// Settings that may change from one invocation to the next. Each keeps its last given value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -176,9 +208,11 @@ pub struct Settings {
     /// The maximum total cost of all sessions.
     #[serde(with = "as_stored::text")]
     pub max_cost: Option<Money>,
-    /// The cost of a call.
+    /// The source of each call's cost. Without it, a call costs what its answer states, if it states anything.
     #[serde(with = "as_stored::text")]
-    pub cost: Option<Money>,
+    pub cost: Option<CallCost>,
+    /// A jq expression for the weight that a call had by its answer. It replaces the weight by which a rate charged the call.
+    pub settle: Option<String>,
     /// The time from which on no call starts, in milliseconds since 1970.
     pub until: Option<i64>,
     /// Make the first call of a session alone, until the service has answered it, or for two seconds.
@@ -219,6 +253,7 @@ impl Default for Settings {
             max_duration: None,
             max_cost: None,
             cost: None,
+            settle: None,
             until: None,
             canary: true,
             given: BTreeSet::new(),
@@ -278,7 +313,11 @@ impl Settings {
                 calls: self.max_calls,
                 duration: self.max_duration,
                 cost: self.max_cost,
-                each: self.cost.unwrap_or_default(),
+                pricing: match (&self.cost, self.max_cost) {
+                    (Some(CallCost::Each(price)), _) => Pricing::Each(*price),
+                    (Some(CallCost::Answer(_)), _) | (None, Some(_)) => Pricing::Answer,
+                    (None, None) => Pricing::default(),
+                },
             },
             until: self.until,
             canary: self.canary,

@@ -10,13 +10,14 @@ use super::error::{Result, StoreError, doing};
 use super::find_rescues::{RefusedRescue, find};
 use super::forget;
 use super::owner;
+use super::pace;
 use super::recover::CRASHED;
 use super::saved::{self, Saved};
 use super::system::now;
-use super::values::{miscounted, path_from_sql, shift, state_from_sql};
+use super::values::{miscounted, path_from_sql, price_from_sql, shift, state_from_sql};
 use super::writer::Store;
 use crate::event::Counts;
-use crate::job::{AttemptId, FileName, IdempotencyKey, JobState};
+use crate::job::{AttemptId, FileName, IdempotencyKey, JobState, Price};
 
 /// An imported rescue file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,7 @@ struct RunJob {
     /// Number of polls of the attempt, and the job's next step.
     polls: u32,
     step: u16,
+    price: Option<Price>,
 }
 
 /// Imports a settlement. A job that was forgotten stays so, with its new state and result.
@@ -148,7 +150,7 @@ fn import(
     let found = transaction
         .prepare_cached(
             "SELECT job.path, work.state, work.attempts, work.generation, attempt.key, attempt.outcome, attempt.kind,
-                    coalesce(attempt.polls, 0), coalesce(progress.step, 0)
+                    coalesce(attempt.polls, 0), coalesce(progress.step, 0), attempt.cost, attempt.cost_unknown
              FROM job JOIN work ON work.job = job.id
                       LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = ?2
                       LEFT JOIN progress ON progress.job = job.id
@@ -166,6 +168,7 @@ fn import(
                     kind: row.get(6)?,
                     polls: row.get(7)?,
                     step: row.get(8)?,
+                    price: price_from_sql(row, 9)?,
                 })
             });
             row.optional()
@@ -211,6 +214,9 @@ fn import(
     match reopened.and_then(|()| saved.settle(transaction, base)) {
         Ok(state) => {
             shift(&mut after, JobState::Running, state, 1)?;
+            // The price of a later poll adds to its attempt's.
+            let before = found.price.filter(|_| saved.step.polls <= 1);
+            pace::replace_price(transaction, before, saved.price)?;
             after.in_doubt += u64::from(outcome == Some("in_doubt"));
             *counts = after;
             save("RELEASE saved")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::governor::LimitedBy;
 
 /// The words of reasons without a number.
-const WORDS: [(&str, LimitedBy); 8] = [
+const WORDS: [(&str, LimitedBy); 9] = [
     ("rising", LimitedBy::RampUp),
     ("asked", LimitedBy::RetryAfter(Duration::ZERO)),
     ("refused", LimitedBy::Throttled(Duration::ZERO)),
@@ -14,6 +14,7 @@ const WORDS: [(&str, LimitedBy); 8] = [
     ("first", LimitedBy::Canary),
     ("looking", LimitedBy::SpotCheck),
     ("room", LimitedBy::DiskSpace),
+    ("cost", LimitedBy::Cost),
     ("work", LimitedBy::NoWork),
 ];
 

@@ -13,8 +13,8 @@ use super::values::{milliseconds, path_from_sql};
 use super::writer::Store;
 use crate::event::Flow;
 use crate::governor::{Action, Checkpoint, Fault, History, LaneHistory, LearnedLimits, LimitedBy};
-use crate::job::{AttemptId, FileName};
-use crate::limits::{Cost, Money, PastCharge, Usage};
+use crate::job::{AttemptId, FileName, Money, Price};
+use crate::limits::{Cost, PastCharge, Usage};
 
 /// Longest window of a rate, in seconds. Earlier usage no longer counts.
 const LONGEST_WINDOW: i64 = 86_400;
@@ -26,6 +26,8 @@ const SECOND: i64 = 1000;
 pub struct RunnerStatus {
     /// Used part of the budgets.
     pub used: Usage,
+    /// The dearest known cost of a call.
+    pub dearest: Option<Money>,
     /// The service's limits, as far as they were found.
     pub found: LearnedLimits,
     /// The end of the wait that the service asked for.
@@ -63,6 +65,7 @@ impl Store {
         Ok(History {
             lanes: vec![lane],
             used: noted.used,
+            dearest: noted.dearest,
             stopped_by_guard: stopped_by_guard(&self.connection)?,
         })
     }
@@ -115,7 +118,8 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<PastCharge>> {
 /// Reads the latest stored state.
 pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
     let query = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish,
-                        found_at_once, proven, (SELECT path FROM work JOIN job ON job.id = work.job WHERE work.job = refused_job AND (state < 2 OR state = 6)), refused_times
+                        found_at_once, proven, (SELECT path FROM work JOIN job ON job.id = work.job WHERE work.job = refused_job AND (state < 2 OR state = 6)), refused_times,
+                        cost_unknown, dearest
                  FROM limiter_state";
     let row = connection.query_row(query, [], |row| {
         let refused = match row.get_ref(11)? {
@@ -126,8 +130,10 @@ pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
             used: Usage {
                 calls: row.get(0)?,
                 cost: Money(row.get(1)?),
+                unknown: row.get(13)?,
                 worked: milliseconds(row.get(2)?),
             },
+            dearest: row.get::<_, Option<u64>>(14)?.map(Money),
             closed_until: row.get(3)?,
             found: LearnedLimits {
                 rate: row.get(4)?,
@@ -161,7 +167,8 @@ pub(super) fn remember(
     let lane = memory.lanes.first().copied().unwrap_or_default();
     let sql = "UPDATE limiter_state SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3,
                       closed_until = ?4, found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
-                      found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13";
+                      found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13,
+                      cost_unknown = max(0, cost_unknown + ?14), dearest = ?15";
     let values = params![
         memory.used.calls,
         memory.used.cost,
@@ -176,8 +183,32 @@ pub(super) fn remember(
         lane.proven,
         memory.refused.map(|(job, _)| job.0),
         memory.refused.map_or(0, |(_, times)| times),
+        memory.used.unknown,
+        memory.dearest.map(|dearest| dearest.0),
     ];
     execute(transaction, sql, values, "storing the limiter's state").map(drop)
+}
+
+/// Replaces a call's price in the sums.
+pub(super) fn replace_price(
+    transaction: &Transaction<'_>,
+    before: Option<Price>,
+    after: Option<Price>,
+) -> Result<()> {
+    if before == after {
+        return Ok(());
+    }
+    let amount = |price: Option<Price>| price.map_or(0, |price| price.amount.0 as i64);
+    let unknown = |price: Option<Price>| i64::from(price.is_some_and(|price| !price.is_known));
+    let known = after.filter(|price| price.is_known);
+    let sql = "UPDATE limiter_state SET cost = max(0, cost + ?1), cost_unknown = max(0, cost_unknown + ?2),
+                      dearest = nullif(max(coalesce(dearest, -1), coalesce(?3, -1)), -1)";
+    let values = params![
+        amount(after).saturating_sub(amount(before)),
+        unknown(after) - unknown(before),
+        known.map(|price| price.amount.0),
+    ];
+    execute(transaction, sql, values, "storing the cost").map(drop)
 }
 
 /// Adds to the usage, never in an earlier second than before: setting the clock back must not age it.

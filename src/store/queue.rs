@@ -21,7 +21,8 @@ use super::writer::Store;
 use crate::event::{Counts, Flow};
 use crate::governor::Checkpoint;
 use crate::job::{
-    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position, Step,
+    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Money, Outcome, Position,
+    Step, StepKind,
 };
 use crate::limits::Cost;
 use crate::retry::{MAY_KILL, Record};
@@ -62,8 +63,8 @@ impl Store {
             ),
             attempt: LazyStatement::new(
                 connection,
-                "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls, polled)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls, polled, cost)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             ),
             poll: LazyStatement::new(
                 connection,
@@ -271,13 +272,19 @@ impl Group<'_> {
             .map_err(doing("looking up a file's path"))
     }
 
-    /// Claims a job if it is pending or waiting: records an attempt that is about to be sent, and its usage. Consecutive
-    /// polls of a step share one attempt.
+    /// Claims a job if it is pending or waiting: records an attempt that is about to be sent, its usage, and its price if that is
+    /// known before the answer. Consecutive polls of a step share one attempt. They and other reads have no price.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn claim(&mut self, job: JobId, chunk: usize, cost: Cost) -> Result<Option<Claim>> {
+    pub fn claim(
+        &mut self,
+        job: JobId,
+        chunk: usize,
+        cost: Cost,
+        price: Option<Money>,
+    ) -> Result<Option<Claim>> {
         // An UPDATE with RETURNING is slower: SQLite creates and drops a table for it.
         let (base, run) = (self.base, &self.uuid);
         let open = self.peek.get().and_then(|statement| {
@@ -350,8 +357,10 @@ impl Group<'_> {
             self.poll.execute(values, "recording a poll")?;
         } else {
             let (runner, now) = (self.runner, self.now);
+            let price = price.filter(|_| step.kind == StepKind::Write);
+            let price = price.map(|price| price.0);
             let values = params![
-                job.0, number, runner, chunk, key, now, step.index, polls, polled
+                job.0, number, runner, chunk, key, now, step.index, polls, polled, price
             ];
             self.attempt.execute(values, "recording an attempt")?;
             self.after.attempts += 1;

@@ -8,16 +8,19 @@ use rusqlite::types::ValueRef;
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::owner;
-use super::pace::forget_usage;
+use super::pace::{forget_usage, noted, replace_price};
 use super::progress::read_step;
 use super::settle::Settler;
 use super::statement::{all, execute};
 use super::system::host;
 use super::system::now;
 use super::types::Settlement;
-use super::values::{path_from_sql, shift};
+use super::values::{path_from_sql, price_from_sql, shift};
 use super::writer::Store;
-use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome, Step};
+use crate::job::{
+    AttemptId, Class, Failure, FileName, JobId, JobState, Outcome, Price, Step, StepKind,
+};
+use crate::limits::Pricing;
 use crate::retry::{Record, RetryPolicy};
 
 /// The failure kind of a call during which the process died.
@@ -52,6 +55,8 @@ impl Store {
 
     fn begin_runner(&mut self, threads: Option<usize>, policy: &RetryPolicy) -> Result<Recovered> {
         let now = now();
+        let pricing = self.settings()?.rules().budgets.pricing;
+        let dearest = noted(&self.connection)?.dearest.unwrap_or_default();
         let transaction = self.owner.begin(&self.connection)?;
         let before = read_counts(&transaction)?;
         let mut counts = before;
@@ -65,7 +70,19 @@ impl Store {
         let mut settler = Settler::new(&transaction, &self.base);
         let running = left_running(&transaction, now)?;
         let alone = running.len() == 1;
-        for (attempt, step, record, path) in running {
+        for ((attempt, step, record, claimed), path) in running {
+            let price = match (claimed, pricing, step.kind) {
+                (None, Pricing::Answer, StepKind::Write) => Some(Price {
+                    amount: dearest,
+                    is_known: false,
+                }),
+                (claimed, _, StepKind::Write) => claimed,
+                // Reads are free unless their answer states a cost.
+                (_, _, StepKind::Read | StepKind::Poll) => None,
+            };
+            if claimed.is_none() {
+                replace_price(&transaction, None, price)?;
+            }
             let (next, record) = policy.after_death(record, &step, alone);
             let message = "the process ended during the call";
             let settlement = Settlement {
@@ -74,6 +91,7 @@ impl Store {
                 outcome: Outcome::InDoubt(Failure::new(Class::Transient, CRASHED, message)),
                 checksum: None,
                 took: Duration::ZERO,
+                price,
                 next,
                 record,
             };
@@ -109,13 +127,13 @@ impl Store {
     }
 }
 
+/// An attempt in flight: its identity, its step, its job's record, and its price as claimed.
+type Claimed = (AttemptId, Step, Record, Option<Price>);
+
 /// Returns the attempts in flight whose runners have ended.
-fn left_running(
-    connection: &rusqlite::Connection,
-    now: i64,
-) -> Result<Vec<(AttemptId, Step, Record, FileName)>> {
+fn left_running(connection: &rusqlite::Connection, now: i64) -> Result<Vec<(Claimed, FileName)>> {
     let sql = "SELECT work.job, attempts, charged, crashes, generation, path, failed_before,
-                      progress.step, progress.kind, since, asked, polls
+                      progress.step, progress.kind, since, asked, polls, cost, cost_unknown
                FROM work JOIN job ON job.id = work.job
                          JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
                          LEFT JOIN progress ON progress.job = work.job
@@ -139,6 +157,9 @@ fn left_running(
                 ..read_step(row, 7, now)?
             },
         };
-        Ok((attempt, step, record, path_from_sql(row, 5)?))
+        Ok((
+            (attempt, step, record, price_from_sql(row, 12)?),
+            path_from_sql(row, 5)?,
+        ))
     })
 }

@@ -10,9 +10,9 @@ use super::page::{self, RECORD, TABLES};
 use super::record::Record;
 use super::settle::{Ended, Settler};
 use super::system::now;
-use super::values::path_from_sql;
+use super::values::{path_from_sql, price_from_sql};
 use crate::job::{
-    Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Refused, Step, StepKind,
+    Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Price, Refused, Step, StepKind,
 };
 use crate::retry::{self, Next};
 
@@ -21,7 +21,8 @@ pub(super) fn sql() -> String {
     format!(
         "{RECORD}, work.job, attempt.key, attempt.ended, not_before, charged, crashes, generation,
                 rejected.media_type, rejected.headers, rejected.body, attempt.source_size, attempt.source_modified,
-                attempt.step, attempt.polls, progress.kind, answer.media_type, answer.headers, answer.body
+                attempt.step, attempt.polls, progress.kind, answer.media_type, answer.headers, answer.body,
+                attempt.cost, attempt.cost_unknown
          {TABLES} LEFT JOIN rejected_response AS rejected
                       ON rejected.job = work.job AND rejected.attempt = work.attempts
                   LEFT JOIN progress ON progress.job = work.job
@@ -67,6 +68,7 @@ pub(super) struct Saved {
     refused: Option<Refused>,
     source: Option<FileStamp>,
     pub(super) ended: i64,
+    pub(super) price: Option<Price>,
     next: Next,
     counted: retry::Record,
 }
@@ -126,6 +128,7 @@ impl Saved {
                 source: size
                     .zip(modified)
                     .map(|(size, modified)| FileStamp { size, modified }),
+                price: price_from_sql(row, 35)?,
                 // A time in the future or before 1970 would distort the run's statistics.
                 ended: ended.clamp(0, now()),
                 next: match record.state {
@@ -190,6 +193,7 @@ impl Saved {
             advanced: (self.advanced.as_ref()).map(|(answer, next)| (answer, *next)),
             checksum: None,
             refused: self.refused.as_ref(),
+            price: self.price,
             next: self.next,
             record: self.counted,
         };

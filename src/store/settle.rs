@@ -12,7 +12,7 @@ use super::statement::{LazyStatement, execute};
 use super::types::Settlement;
 use super::values::{path_to_sql, state_to_sql};
 use crate::job::{
-    Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused, Step, StepKind,
+    Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Price, Refused, Step, StepKind,
 };
 use crate::paths;
 use crate::retry::{Next, Record};
@@ -35,6 +35,7 @@ pub(super) struct Ended<'s> {
     pub(super) advanced: Option<(&'s Answer, StepKind)>,
     pub(super) checksum: Option<Checksum>,
     pub(super) refused: Option<&'s Refused>,
+    pub(super) price: Option<Price>,
     pub(super) next: Next,
     pub(super) record: Record,
 }
@@ -72,6 +73,7 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
             advanced,
             checksum: settlement.checksum,
             refused: failure.and_then(|failure| failure.answer.as_deref()),
+            price: settlement.price,
             next: settlement.next,
             record: settlement.record,
         }
@@ -102,7 +104,9 @@ impl<'c> Settler<'c> {
             attempt: LazyStatement::new(
                 connection,
                 "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10,
-                                    source_size = ?11, source_modified = ?12
+                                    source_size = ?11, source_modified = ?12,
+                                    cost = CASE WHEN polls > 1 THEN nullif(coalesce(cost, 0) + coalesce(?14, 0), 0) ELSE ?14 END,
+                                    cost_unknown = CASE WHEN polls > 1 THEN cost_unknown + ?15 ELSE ?15 END
                  WHERE job = ?1 AND number = ?2 AND outcome IS NULL AND polls IS ?13",
             ),
             result: LazyStatement::new(
@@ -155,6 +159,8 @@ impl<'c> Settler<'c> {
             source.map(|source| source.size),
             source.map(|source| source.modified),
             Some(ended.step.polls).filter(|polls| *polls > 0),
+            ended.price.map(|price| price.amount.0),
+            ended.price.is_some_and(|price| !price.is_known),
         ];
         let attempts = self.attempt.execute(values, "settling an attempt")?;
         if (jobs, attempts) != (1, 1) {

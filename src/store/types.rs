@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{Attempt, AttemptId, Checksum, Job, JobId, Outcome, Position, Step};
+use crate::job::{Attempt, AttemptId, Checksum, Job, JobId, Outcome, Position, Price, Step};
 use crate::retry::{Next, Record};
 
 /// A pending job.
@@ -51,6 +51,8 @@ pub struct Settlement {
     pub checksum: Option<Checksum>,
     /// Duration of the call.
     pub took: Duration,
+    /// The price of the call; `None` if it is free.
+    pub price: Option<Price>,
     /// The job's next state.
     pub next: Next,
     /// The job's history, this attempt included.

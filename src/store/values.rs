@@ -7,7 +7,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::error::{Result, StoreError};
 use crate::event::Counts;
-use crate::job::{Columns, FileName, JobId, JobState, Position};
+use crate::job::{Columns, FileName, JobId, JobState, Money, Position, Price};
 
 /// Stores a name as text if it is UTF-8, so that people can read it, and as a blob otherwise.
 pub(super) fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
@@ -59,6 +59,16 @@ pub(super) fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
         .ok()
         .and_then(|code| JobState::ALL.get(code).copied());
     state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
+}
+
+/// Reads a price from its column and that of `cost_unknown`, which follows. The latter is NULL if there is no attempt.
+pub(super) fn price_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Price>> {
+    let amount: Option<u64> = row.get(column)?;
+    let is_unknown: Option<bool> = row.get(column + 1)?;
+    Ok(amount.map(|amount| Price {
+        amount: Money(amount),
+        is_known: is_unknown != Some(true),
+    }))
 }
 
 /// Returns milliseconds as a duration; negative ones are zero.

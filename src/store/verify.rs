@@ -171,6 +171,21 @@ impl Reader {
             found.results += 1;
             Ok(())
         })?;
+        let sums = "SELECT cost, cost_unknown, (SELECT coalesce(sum(cost), 0) FROM attempt), (SELECT sum(cost_unknown) FROM attempt)
+                    FROM limiter_state";
+        self.each_row(sums, CHECKING, |row| {
+            let sum = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.unwrap_or(0));
+            let (cost, unknown) = ((sum(0)?, sum(2)?), (sum(1)?, sum(3)?));
+            if cost.0 != cost.1 || unknown.0 != unknown.1 {
+                found.note(|| {
+                    format!(
+                        "the cost of the run is noted as {}, {} of its calls unknown; its calls add up to {}, {} unknown",
+                        cost.0, unknown.0, cost.1, unknown.1
+                    )
+                });
+            }
+            Ok(())
+        })?;
         let (kept, counted) = (read_counts(self.connection())?, self.count()?);
         if kept != counted {
             found.note(|| format!("the counts say {kept:?}, the jobs {counted:?}"));

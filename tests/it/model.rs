@@ -241,7 +241,7 @@ impl Run {
                     return assert_eq!(expected, None);
                 };
                 let claim = group
-                    .claim(offer.job, skip, Cost::default())
+                    .claim(offer.job, skip, Cost::default(), None)
                     .unwrap()
                     .unwrap();
                 group.commit().unwrap();
@@ -273,7 +273,7 @@ impl Run {
                     group.settle(&settlement(&claim, succeeded("{}"))).unwrap();
                 }
                 for offer in group.offer(Position(0), 2, Duration::MAX).unwrap() {
-                    group.claim(offer.job, 0, Cost::default()).unwrap();
+                    group.claim(offer.job, 0, Cost::default(), None).unwrap();
                 }
             }
             Operation::Crash => {

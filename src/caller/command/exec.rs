@@ -197,9 +197,10 @@ impl AsyncExecCaller {
         };
         let body = output.finish();
         if !status.success() {
+            let bill = judge.bill(&job.columns, body.as_ref()).await;
             let said = body.map_or(Ok(said.clone()), |body| both(&body, said));
             return match said {
-                Ok(said) => outcome(status, said, &judge.rules),
+                Ok(said) => outcome(status, said, &judge.rules).stating(bill),
                 Err(error) => Outcome::InDoubt(Failure::unkept(&error)),
             };
         }

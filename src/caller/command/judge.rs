@@ -10,8 +10,8 @@ use crate::caller::outputs::{self, Outputs, WrongFolder};
 use crate::caller::spill::{LARGEST_STORED, MOST_IN_MEMORY, MemoryBudget};
 use crate::failure_class::ClassRule;
 use crate::job::{
-    Answer, AttemptId, Body, Class, Columns, Failure, FailureKind, Outcome, Refused, check_json,
-    check_text,
+    Answer, AttemptId, Bill, Body, Class, Columns, Failure, FailureKind, Outcome, Refused,
+    check_json, check_text,
 };
 use crate::settings::{Command, Settings};
 use crate::validate::{Reply, Validator};
@@ -45,7 +45,7 @@ impl Judge {
         let output_dir = command.output_dir.as_ref().map(|folder| base.join(folder));
         output_dir.as_deref().map_or(Ok(()), outputs::check)?;
         Ok(Self {
-            validator: Arc::new(Validator::new(&command.judging)?),
+            validator: Arc::new(Validator::new(&command.judging)?.metering(settings)?),
             rules: settings.classes.clone(),
             max_response: settings.max_response.min(LARGEST_STORED),
             memory: Arc::new(MemoryBudget::new(MOST_IN_MEMORY, base.to_owned())),
@@ -98,11 +98,18 @@ impl Judge {
             body: &answer.body,
             has_body: true,
         };
+        // What a worker says takes precedence.
+        let said = answer
+            .hint
+            .as_ref()
+            .map_or_else(Bill::default, |hint| hint.bill);
+        let bill = said.or(self.validator.bill(&reply));
         let Err(invalid) = self.validator.validate(&reply)? else {
-            return Ok(Outcome::Succeeded(match &self.outputs {
+            let kept = Outcome::Succeeded(match &self.outputs {
                 Some(outputs) => outputs.keep(id, answer),
                 None => answer,
-            }));
+            });
+            return Ok(kept.stating(bill));
         };
         let beginning = answer.body.beginning(Failure::BODY_KEPT)?;
         let class = (self.validator).class(&invalid, &self.rules, answer.status, &beginning);
@@ -117,13 +124,33 @@ impl Judge {
             hint: answer.hint,
             ..Failure::new(class, invalid.kind, invalid.message)
         };
-        Ok(match class {
+        let outcome = match class {
             Class::Throttled => Outcome::Throttled {
                 failure,
                 wait: None,
             },
             _ => Outcome::Failed(failure),
+        };
+        Ok(outcome.stating(bill))
+    }
+
+    /// Returns what the output of a failed command states about its call.
+    pub(super) async fn bill(&self, columns: &Columns, body: Option<&Body>) -> Bill {
+        let Some(body) = body.filter(|_| self.validator.meters()) else {
+            return Bill::default();
+        };
+        let (judge, columns, body) = (self.clone(), columns.clone(), body.clone());
+        aside(move || {
+            judge.validator.bill(&Reply {
+                status: None,
+                media_type: None,
+                headers: None,
+                columns: &columns,
+                body: &body,
+                has_body: true,
+            })
         })
+        .await
     }
 
     /// Returns the outcome of an answer that is larger than the run allows.

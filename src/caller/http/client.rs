@@ -90,7 +90,7 @@ impl HttpPlan {
         }
         let transport = request.transport.clone();
         network::allow(&target, &request.url, &transport)?;
-        let validator = Validator::new(&request.judging)?;
+        let validator = Validator::new(&request.judging)?.metering(settings)?;
         let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
         let retry_after = retry_after.transpose()?;
         let is_both = |status: &&u16| transport.redirects > 0 && validator.names(**status);

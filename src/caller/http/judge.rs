@@ -78,13 +78,14 @@ impl Judge {
             has_body: self.has_body,
         };
         let validated = self.plan.validator.validate(&reply)?;
+        let bill = self.plan.validator.bill(&reply);
         let accepted = accepted::describe(&answer);
         if let Some(accepted) = &accepted {
             let remark = || accepted.remark(validated.is_ok());
             self.plan.remarks.add(Kind::Accepted, remark);
         }
         let Err(mut invalid) = validated else {
-            return Ok(Outcome::Succeeded(answer));
+            return Ok(Outcome::Succeeded(answer).stating(bill));
         };
         if let Some(accepted) = accepted.filter(|_| invalid.kind == FailureKind::NotJson) {
             invalid.message = accepted.message();
@@ -116,10 +117,11 @@ impl Judge {
             hint: answer.hint,
             ..self.failure(class, invalid.kind, &message)
         };
-        Ok(match class {
+        let outcome = match class {
             Class::Throttled => Outcome::Throttled { failure, wait },
             _ => Outcome::Failed(failure),
-        })
+        };
+        Ok(outcome.stating(bill))
     }
 
     /// Evaluates `--retry-after` for an answer.

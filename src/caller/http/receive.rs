@@ -15,7 +15,7 @@ use super::signs::{Signs, stated_wait};
 use crate::caller::aside::aside;
 use crate::caller::spill::Growing;
 use crate::caller::timer::patience;
-use crate::job::{Answer, Class, Failure, FailureKind, Outcome};
+use crate::job::{Answer, Bill, Class, Failure, FailureKind, Outcome};
 use crate::validate::{Reply, RetryAfter};
 
 /// The maximum number of bytes to read of an error's body so that its connection can be reused.
@@ -91,6 +91,14 @@ impl AnswerHead<'_> {
             limit_exhausted: signs.exhausted,
             repeat,
         };
+        let bill = match plan.validator.meters() {
+            true => {
+                let needs_headers = plan.validator.needs_headers();
+                let bill = |judge: &Judge, reply: &Reply<'_>| judge.plan.validator.bill(reply);
+                self.evaluate(read.clone(), needs_headers, bill).await
+            }
+            false => Bill::default(),
+        };
         let (mut class, mut kind) = classify::classify(&plan.rules, &answer);
         // A header may state a second when the body states a minute.
         let mut wait = signs.stated.max(wait_in_body).or(signs.wait);
@@ -123,18 +131,30 @@ impl AnswerHead<'_> {
             hint: self.signs.hint,
             ..self.judge.failure(class, kind, &message)
         };
-        match class {
+        let outcome = match class {
             Class::Throttled => Outcome::Throttled { failure, wait },
             _ => Outcome::Failed(failure),
-        }
+        };
+        outcome.stating(bill)
     }
 
     /// Evaluates `--retry-after` for an error.
     async fn ruled_wait(&self, body: Vec<u8>) -> Option<Duration> {
         let needs_headers = self.judge.plan.retry_after.as_ref()?.needs_headers();
+        let clock = self.signs.clock;
+        let wait = move |judge: &Judge, reply: &Reply<'_>| judge.ruled_wait(reply, clock);
+        self.evaluate(body, needs_headers, wait).await
+    }
+
+    /// Evaluates an expression for an error, on another thread because it may be slow.
+    async fn evaluate<T: Send + 'static>(
+        &self,
+        body: Vec<u8>,
+        needs_headers: bool,
+        evaluate: impl FnOnce(&Judge, &Reply<'_>) -> T + Send + 'static,
+    ) -> T {
         let headers = needs_headers.then(|| as_json(&self.headers, &lossy));
-        let (judge, status, clock) = (self.judge.clone(), self.status, self.signs.clock);
-        // Evaluation may be slow.
+        let (judge, status) = (self.judge.clone(), self.status);
         aside(move || {
             let reply = Reply {
                 status: Some(status.as_u16()),
@@ -144,7 +164,7 @@ impl AnswerHead<'_> {
                 body: &body.into(),
                 has_body: judge.has_body,
             };
-            judge.ruled_wait(&reply, clock)
+            evaluate(&judge, &reply)
         })
         .await
     }
@@ -210,7 +230,9 @@ impl AnswerHead<'_> {
         // The headers of such an answer say where the result will be.
         let keeps = plan.validator.keeps_headers() || self.status == StatusCode::ACCEPTED;
         let retry_after = plan.retry_after.as_ref();
-        let needs = keeps || retry_after.is_some_and(RetryAfter::needs_headers);
+        let needs = keeps
+            || plan.validator.needs_headers()
+            || retry_after.is_some_and(RetryAfter::needs_headers);
         let masked = |value: &_| secrets.mask_text(&lossy(value));
         Ok(Received {
             headers: needs.then(|| as_json(&self.headers, &lossy)),
@@ -233,9 +255,9 @@ impl AnswerHead<'_> {
     /// changes nothing.
     async fn error_body(&self, mut reader: Reader) -> Vec<u8> {
         let plan = &self.judge.plan;
-        let most = match plan.retry_after {
-            Some(_) => ERROR_READ,
-            None => Failure::BODY_KEPT + self.judge.filled.secrets.reach(),
+        let most = match plan.retry_after.is_some() || plan.validator.meters() {
+            true => ERROR_READ,
+            false => Failure::BODY_KEPT + self.judge.filled.secrets.reach(),
         };
         let mut body = Vec::new();
         let read = async {

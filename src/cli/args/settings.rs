@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 use jiff::{Timestamp, ZonedDateTime};
 
+use stride::jq::Expression;
 use stride::limits::{MaxFailures, Money, Rates};
 use stride::retry::DoubtPolicy;
-use stride::settings::{Threads, Weight, parse_duration, parse_size};
-use stride::validate::RetryAfter;
+use stride::settings::{CallCost, Threads, Weight, parse_duration, parse_size};
 
 use crate::cli::output::time::until;
 
@@ -60,9 +60,10 @@ pub(crate) struct LimitArgs {
     /// Stop before the run costs more than this in total; needs --cost; `none` removes the limit
     #[arg(long, alias = "budget", value_name = "X", value_parser = or_none(Money::from_str))]
     pub(crate) max_cost: Option<OrNone<Money>>,
-    /// Cost of a call, such as 0.0015; `none` removes it
-    #[arg(long, value_name = "EACH", value_parser = or_none(Money::from_str))]
-    pub(crate) cost: Option<OrNone<Money>>,
+    /// Cost of a call, such as 0.0015, or a jq expression that reads it from each answer, such as
+    /// '.usage.total_tokens * 0.000002'; `none` removes it
+    #[arg(long, value_name = "X|EXPR", allow_hyphen_values = true, value_parser = or_none(parse_cost))]
+    pub(crate) cost: Option<OrNone<CallCost>>,
     /// Stop at this time of day, such as 06:00, or moment, such as 2030-01-31T06:00; `none` removes the limit
     #[arg(long, value_name = "TIME", value_parser = or_none(parse_until))]
     pub(crate) until: Option<OrNone<i64>>,
@@ -84,8 +85,12 @@ pub(crate) struct SettingsArgs {
     pub(crate) retry_delay: Option<Duration>,
     /// jq expression for the seconds that a throttled answer (429, 503 and others) asks to wait, such as .error.wait; may
     /// use $status and $headers; takes precedence over the headers that stride reads; `none` removes it
-    #[arg(long, value_name = "EXPR", allow_hyphen_values = true, value_parser = or_none(parse_retry_after))]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true, value_parser = or_none(parse_expression))]
     pub(crate) retry_after: Option<OrNone<String>>,
+    /// jq expression for the weight that a call had by its answer, such as .usage.total_tokens: it replaces the one that
+    /// --weight gave; `none` removes it
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true, value_parser = or_none(parse_expression))]
+    pub(crate) settle: Option<OrNone<String>>,
     /// Longest wait before a retry [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) retry_max_delay: Option<Duration>,
@@ -155,11 +160,19 @@ fn or_none<T>(
     }
 }
 
-fn parse_retry_after(text: &str) -> Result<String, String> {
-    match RetryAfter::new(text) {
+fn parse_expression(text: &str) -> Result<String, String> {
+    match Expression::new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("`{text}` cannot be read: {}", error.source)),
+        Err(error) => Err(format!("`{text}` cannot be read: {error}")),
     }
+}
+
+fn parse_cost(text: &str) -> Result<CallCost, String> {
+    let cost: CallCost = text.parse()?;
+    if let CallCost::Answer(expression) = &cost {
+        parse_expression(expression)?;
+    }
+    Ok(cost)
 }
 
 fn parse_count(text: &str) -> Result<u64, String> {

@@ -1,20 +1,38 @@
 //! `stride set`.
 
-use stride::settings::{Settings, show_duration};
+use std::path::Path;
+
+use stride::settings::{CallCost, Settings, show_duration};
 use stride::store::{Location, Lock, Reader, change_settings};
 
 use crate::cli::args::settings::LimitArgs;
 use crate::cli::config;
-use crate::cli::output::error::CliError;
+use crate::cli::output::again::again;
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::time::clock;
+use crate::cli::request::plan::check_cost;
 use crate::cli::session::descriptors::raise_descriptors;
 
 /// `stride set`: changes pace and limits, also of a running run.
 pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
-    let before = Reader::open(db)?.info()?.settings;
-    raise_descriptors(config::change_limits(limits, &before)?.threads)?;
+    let info = Reader::open(db)?.info()?;
+    let before = info.settings;
+    let changed = config::change_limits(limits, &before)?;
+    check_cost(&changed, &info.call)?;
+    let is_read = |settings: &Settings| matches!(settings.cost, Some(CallCost::Answer(_)));
+    if changed.cost != before.cost && (is_read(&before) || is_read(&changed)) {
+        let cost = changed
+            .cost
+            .map_or("none".to_owned(), |cost| cost.to_string());
+        let resume = format!("resume --cost {}", quoted(Path::new(&cost)));
+        return Err(
+            CliError::usage("an expression of --cost cannot be changed during a session")
+                .hint(again(db, &info.call, &resume)),
+        );
+    }
+    raise_descriptors(changed.threads)?;
     let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
     let words = if settings == before {
         terminal.say("nothing was changed; the run has:");
@@ -70,7 +88,7 @@ fn limit_lines(settings: &Settings) -> Vec<String> {
         ),
         (
             "cost",
-            settings.cost.map_or_else(none, |cost| cost.to_string()),
+            (settings.cost.as_ref()).map_or_else(none, ToString::to_string),
         ),
         ("until", settings.until.map_or_else(none, clock)),
     ];

@@ -13,7 +13,7 @@ use stride::store::{Holder, Location, Lock, Reader, RunInfo, RunnerStatus, wall_
 
 use crate::cli::args::Status;
 use crate::cli::output::error::{CliError, command, printed};
-use crate::cli::output::format::{counted, grouped};
+use crate::cli::output::format::{cost, counted, grouped};
 use crate::cli::output::halt::{self, StoppedJson};
 use crate::cli::output::shown::{self, data};
 use crate::cli::output::storage::rescue_folders;
@@ -84,7 +84,9 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             // The earliest time at which the last file can be called.
             "earliest_end": noted.finish.filter(|_| holder.is_some()).map(timestamp),
             "calls": noted.used.calls,
+            // Calls of unknown cost are counted as the dearest before each.
             "cost": noted.used.cost.to_string(),
+            "cost_unknown": noted.used.unknown,
             // The working time of all runners, in seconds.
             "worked": noted.used.worked.as_secs_f64(),
             "rescue_files": rescued,
@@ -123,6 +125,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         ("call", Some(escaped(info.call.summary().as_bytes()))),
         ("files", Some(standing(db, &counts))),
         ("calls", Some(calls(noted.used.calls, &counts))),
+        ("cost", cost(&noted.used)),
         ("used", used(&noted, &info)),
         ("runner", Some(runner(&info, holder.as_ref(), &counts, !rescued.is_empty()))),
         (

@@ -246,7 +246,7 @@ fn apply(
     settings: Settings,
 ) -> Result<Settings, CliError> {
     let mut settings = apply_limits(&args.limits, settings)?;
-    replace!(args: SettingsArgs, but limits => settings: retries retry_delay retry_max_delay retry_after in_doubt timeout idle_timeout
+    replace!(args: SettingsArgs, but limits => settings: retries retry_delay retry_max_delay retry_after settle in_doubt timeout idle_timeout
         connect_timeout max_response workers worker_start min_free grace);
     if let (Some(delay), None) = (args.retry_delay, args.retry_max_delay) {
         // A longer first delay needs a longer maximum.
@@ -284,10 +284,10 @@ fn check(settings: Settings) -> Result<Settings, CliError> {
         return Err(CliError::usage("--weight needs a rate in weights")
             .hint("use one, such as --rate 90000w/m, or remove the weight with --weight none"));
     }
-    if settings.max_cost.is_some() && settings.cost.is_none() {
-        return Err(
-            CliError::usage("--max-cost needs --cost").hint("use --cost 0.0015, for example")
-        );
+    if settings.settle.is_some() && !weighs {
+        return Err(CliError::usage("--settle needs a rate in weights").hint(
+            "use one, such as --rate 90000w/m with --weight size/4, or remove it with --settle none",
+        ));
     }
     Ok(settings)
 }

@@ -1,6 +1,7 @@
 //! Formats names and untrusted text for people.
 
 use stride::job::{FileName, shortened};
+use stride::limits::Usage;
 pub(crate) use stride::text::{counted, grouped, size};
 
 /// The maximum number of names in a message.
@@ -16,6 +17,20 @@ pub(crate) fn names(names: &[FileName]) -> String {
         ));
     }
     shown.join(", ")
+}
+
+/// Describes what the run has cost, if it has cost anything.
+pub(crate) fn cost(used: &Usage) -> Option<String> {
+    let unknown = counted(used.unknown, "call");
+    let verb = if used.unknown == 1 { "has" } else { "have" };
+    match (used.cost.0, used.unknown) {
+        (0, 0) => None,
+        (_, 0) => Some(used.cost.to_string()),
+        _ => Some(format!(
+            "{}; {unknown} {verb} an unknown cost, counted as the dearest call before it",
+            used.cost
+        )),
+    }
 }
 
 /// The maximum number of characters of untrusted text in a line.

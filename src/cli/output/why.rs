@@ -42,6 +42,7 @@ pub(crate) fn describe((why, moment): &Limit) -> String {
         }
         LimitedBy::Canary => "the first call goes alone".to_owned(),
         LimitedBy::SpotCheck => "looking elsewhere in the list".to_owned(),
+        LimitedBy::Cost => "the calls in flight may use up --max-cost".to_owned(),
         LimitedBy::DiskSpace => "too little disk space".to_owned(),
         LimitedBy::NoWork => moment.map_or_else(String::new, |moment| {
             format!("the next file waits until {}", clock(moment))

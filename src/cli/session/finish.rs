@@ -86,10 +86,13 @@ fn summary(db: &Location, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, Cl
     } else {
         "export -o results.json"
     };
-    let calls = reader.noted()?.used.calls;
+    let used = reader.noted()?.used;
     let other = json!({
         // Calls that this invocation made.
-        "calls": calls.saturating_sub(outcome.calls_before),
+        "calls": used.calls.saturating_sub(outcome.calls_before),
+        // The cost of the whole run, as in `stride status`.
+        "cost": used.cost.to_string(),
+        "cost_unknown": used.unknown,
         // In seconds.
         "took": outcome.took.as_secs_f64(),
         // The runner's ending, and the reason if it stopped early, as in `stride status`.

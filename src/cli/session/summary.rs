@@ -9,7 +9,7 @@ use stride::store::{Cause, Location, Lock, Reader};
 
 use crate::cli::output::again::{again, again_for, effect_for};
 use crate::cli::output::error::{CliError, command};
-use crate::cli::output::format::{counted, grouped, names, short};
+use crate::cli::output::format::{cost, counted, grouped, names, short};
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::list::typed;
@@ -75,7 +75,8 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
     // This leaves out calls that were not sent.
-    let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
+    let used = reader.noted()?.used;
+    let calls = used.calls.saturating_sub(calls_before);
     if counts.total == 0 {
         let (why, hint) = match counts.forgotten {
             0 => (
@@ -102,6 +103,9 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
         counted(calls, "call"),
         show_duration(took)
     )));
+    if let Some(cost) = cost(&used) {
+        say(&format!("cost: {cost}"));
+    }
     if !cut_off.is_empty() {
         let files = counted(cut_off.len() as u64, "file");
         let their = match cut_off.len() {

@@ -312,6 +312,7 @@ fn make_calls(
             ending: Ending::Finished,
             counts: store.counts(),
             in_doubt: Vec::new(),
+            used: store.past()?.used,
         },
     };
     store.close()?;

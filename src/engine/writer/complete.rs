@@ -66,9 +66,14 @@ impl Writer<'_> {
             failed_before: claim.record.failed_before,
             signal,
             hint: settlement.outcome.hint(),
+            goes_on: matches!(
+                settlement.outcome,
+                Outcome::Advanced { .. } | Outcome::NotReady { .. }
+            ),
             took: settlement.took,
         };
         let assessment = schedule.governor.complete(flight.permit, call, now);
+        settlement.price = assessment.price;
         schedule.note_message(&message);
         match signal {
             Signal::Accepted => schedule.note_readable(claim.job.file.clone()),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{Consequences, Idle, Phase, Writer, begin};
 use crate::engine::clock;
 use crate::engine::error::RunError;
+use crate::engine::event_sink::flow;
 use crate::engine::message::{Report, Urgency};
+use crate::engine::slot_pool::Flight;
 use crate::event::Storage;
 use crate::job::{Class, Failure, FailureKind, Outcome};
 use crate::store::{Claim, Settlement, StoreError};
@@ -60,7 +62,9 @@ impl Writer<'_> {
         for report in &mut *reports {
             self.complete(report, now, &mut Consequences::default());
         }
-        let lost = self.slots.abandon().into_iter().map(|claim| {
+        let lost = self.slots.abandon().into_iter().map(|flight| {
+            let Flight { claim, permit } = flight;
+            let price = self.schedule.governor.abandon(&permit);
             let (next, record) = self.policy.after_stop(claim.record, &claim.attempt.step);
             let failure = Failure::new(
                 Class::Transient,
@@ -73,6 +77,7 @@ impl Writer<'_> {
                 outcome: Outcome::InDoubt(failure),
                 checksum: None,
                 took: Duration::ZERO,
+                price,
                 next,
                 record,
             };
@@ -87,6 +92,8 @@ impl Writer<'_> {
         for settlement in reported.chain(lost.iter().map(|(_, settlement)| settlement)) {
             states.push(group.settle(settlement)?);
         }
+        let flow = flow(&self.schedule, group.counts().pending, now);
+        group.remember(&self.schedule.governor.checkpoint(now), &flow)?;
         group.commit()?;
         let settled = reports
             .drain(..)

@@ -157,6 +157,7 @@ impl<'s> Writer<'s> {
             ending: self.ending,
             counts,
             in_doubt: self.cut_off,
+            used: self.schedule.governor.used(),
         })
     }
 

@@ -5,6 +5,7 @@ mod choosing;
 mod columns;
 mod config;
 mod corrected;
+mod cost;
 mod crash;
 mod curl;
 mod cut_off;

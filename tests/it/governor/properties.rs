@@ -54,6 +54,7 @@ fn complete(
         failed_before: false,
         signal,
         hint: None,
+        goes_on: false,
         took: Duration::ZERO,
     };
     governor.complete(permit, call, now).disposition
@@ -431,6 +432,7 @@ fn concurrency_rises_while_it_raises_throughput() {
                     failed_before: false,
                     signal: Signal::Accepted,
                     hint: None,
+                    goes_on: false,
                     took: end - began,
                 };
                 governor.complete(permit, call, now);

@@ -175,6 +175,7 @@ impl Server<'_> {
                 }),
             remaining: Some(left as u64),
             reset: Some(Duration::from_secs_f64(reset.max(0.0))),
+            ..Hint::default()
         });
         (answer, hint)
     }
@@ -424,6 +425,7 @@ impl Client for Stride {
             failed_before: false,
             signal,
             hint: seen.hint.as_ref(),
+            goes_on: false,
             took: seconds(now - sent),
         };
         let assessment = self.governor.complete(permit, ended, seconds(now));

@@ -16,11 +16,11 @@ const MAY_IMPORT: [(&str, &[&str]); 35] = [
     ("failure_class", &["job"]),
     ("curl", &[]),
     ("retry", &["job"]),
-    ("limits", &[]),
+    ("limits", &["job"]),
     ("governor", &["job", "limits"]),
     (
         "settings",
-        &["failure_class", "governor", "limits", "retry"],
+        &["failure_class", "governor", "job", "limits", "retry"],
     ),
     ("filter", &["job", "settings"]),
     ("event", &["governor", "job", "settings"]),

@@ -24,6 +24,7 @@ fn expected() -> Option<Box<Hint>> {
         }),
         remaining: Some(50),
         reset: Some(MINUTE / 2),
+        ..Hint::default()
     }))
 }
 

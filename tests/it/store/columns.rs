@@ -120,7 +120,7 @@ fn damaged_columns_are_an_error() {
     let sql = fixture.sql();
     sql.execute("UPDATE columns SET fields = '[]'", []).unwrap();
     let mut group = store.group().unwrap();
-    let spoilt = group.claim(fixture.id("0"), 0, stride::limits::Cost::default());
+    let spoilt = group.claim(fixture.id("0"), 0, stride::limits::Cost::default(), None);
     assert!(
         spoilt
             .unwrap_err()

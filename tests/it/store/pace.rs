@@ -30,8 +30,10 @@ fn the_next_runner_gets_the_stored_state() {
         used: UsageDelta {
             calls: 6,
             cost: 1_500_000,
+            unknown: 3,
             worked: Duration::from_secs(60),
         },
+        dearest: Some(Money(700_000)),
         refused: Some((fixture.id("1"), 4)),
     };
     let flow = Flow {
@@ -45,17 +47,19 @@ fn the_next_runner_gets_the_stored_state() {
         bytes: 3000,
         weight: 750,
     };
-    group.claim(fixture.id("0"), 0, big).unwrap().unwrap();
+    group.claim(fixture.id("0"), 0, big, None).unwrap().unwrap();
     group.remember(&memory, &flow).unwrap();
     group.commit().unwrap();
     let past = store.past().unwrap();
     let used = Usage {
         calls: 6,
         cost: Money(1_500_000),
+        unknown: 3,
         worked: Duration::from_secs(60),
     };
     let before = &past.lanes[0];
     assert_eq!((before.found, past.used), (lane.found, used));
+    assert_eq!(past.dearest, memory.dearest);
     assert!(before.proven && !past.stopped_by_guard);
     let left = before.closed_for.unwrap();
     assert!(

@@ -35,10 +35,12 @@ fn attempts(fixture: &Fixture, path: &str) -> Vec<Vec<Value>> {
             "started",
             "ended",
             "step",
-            "polls"
+            "polls",
+            "cost",
+            "cost_unknown"
         ]
     );
-    let rows = statement.query_map([path], |row| (0..13).map(|i| row.get(i)).collect());
+    let rows = statement.query_map([path], |row| (0..15).map(|i| row.get(i)).collect());
     rows.unwrap().map(Result::unwrap).collect()
 }
 
@@ -48,7 +50,7 @@ fn an_attempt_goes_from_claim_to_result() {
     let mut store = fixture.start();
     let id = fixture.id("ü.txt");
     let mut group = store.group().unwrap();
-    let claim = group.claim(id, 5, Cost::default()).unwrap().unwrap();
+    let claim = group.claim(id, 5, Cost::default(), None).unwrap().unwrap();
     let counts = group.commit().unwrap();
     assert_eq!(
         (counts.pending, counts.running, counts.done, counts.attempts),
@@ -91,7 +93,13 @@ fn an_attempt_goes_from_claim_to_result() {
         row[5..9],
         [text("succeeded"), Value::Null, Value::Integer(200), key]
     );
-    assert_eq!(row[11..], [Value::Integer(1), Value::Null]);
+    let rest = [
+        Value::Integer(1),
+        Value::Null,
+        Value::Null,
+        Value::Integer(0),
+    ];
+    assert_eq!(row[11..], rest);
     for time in &row[9..11] {
         let Value::Text(time) = time else {
             panic!("{time:?}")
@@ -259,7 +267,7 @@ fn a_group_without_a_commit_changes_nothing() {
     let mut group = store.group().unwrap();
     group.settle(&settlement(&running, succeeded("1"))).unwrap();
     group
-        .claim(fixture.id("b"), 0, Cost::default())
+        .claim(fixture.id("b"), 0, Cost::default(), None)
         .unwrap()
         .unwrap();
     drop(group);
@@ -280,7 +288,7 @@ fn only_pending_jobs_are_claimed() {
     for name in ["running", "done", "failed"] {
         assert!(
             group
-                .claim(fixture.id(name), 0, Cost::default())
+                .claim(fixture.id(name), 0, Cost::default(), None)
                 .unwrap()
                 .is_none(),
             "{name}"
@@ -288,7 +296,7 @@ fn only_pending_jobs_are_claimed() {
     }
     assert!(
         group
-            .claim(JobId(999), 0, Cost::default())
+            .claim(JobId(999), 0, Cost::default(), None)
             .unwrap()
             .is_none()
     );
@@ -297,13 +305,13 @@ fn only_pending_jobs_are_claimed() {
     let mut group = store.group().unwrap();
     assert!(
         group
-            .claim(fixture.id("pending"), 0, Cost::default())
+            .claim(fixture.id("pending"), 0, Cost::default(), None)
             .unwrap()
             .is_some()
     );
     assert!(
         group
-            .claim(fixture.id("pending"), 0, Cost::default())
+            .claim(fixture.id("pending"), 0, Cost::default(), None)
             .unwrap()
             .is_none(),
         "twice in one group"

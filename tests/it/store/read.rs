@@ -129,7 +129,9 @@ fn a_reader_does_not_see_uncommitted_data() {
     let fixture = Fixture::numbered(1);
     let mut store = fixture.start();
     let mut group = store.group().unwrap();
-    group.claim(fixture.id("0"), 0, Cost::default()).unwrap();
+    group
+        .claim(fixture.id("0"), 0, Cost::default(), None)
+        .unwrap();
     assert_eq!(fixture.reader().counts().unwrap().running, 0);
     group.commit().unwrap();
     assert_eq!(fixture.reader().counts().unwrap().running, 1);

@@ -275,7 +275,7 @@ pub(crate) fn numbers(n: usize) -> Vec<FileName> {
 pub(crate) fn claim(store: &mut Store, job: JobId) -> Claim {
     let mut group = store.group().unwrap();
     let claim = group
-        .claim(job, 0, Cost::default())
+        .claim(job, 0, Cost::default(), None)
         .unwrap()
         .expect("the job is pending");
     group.commit().unwrap();
@@ -287,7 +287,7 @@ pub(crate) fn claim_next(store: &mut Store) -> Option<Claim> {
     let mut group = store.group().unwrap();
     let offers = group.offer(Position(0), 1, Duration::MAX).unwrap();
     let claim = group
-        .claim(offers.first()?.job, 0, Cost::default())
+        .claim(offers.first()?.job, 0, Cost::default(), None)
         .unwrap();
     group.commit().unwrap();
     claim
@@ -305,6 +305,7 @@ pub(crate) fn settlement_under(
 ) -> Settlement {
     let (next, record) = policy.after(claim.record, &claim.attempt.step, &outcome, 0.0);
     Settlement {
+        price: None,
         attempt: claim.attempt.id,
         step: claim.attempt.step,
         outcome,

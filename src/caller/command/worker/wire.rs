@@ -1,15 +1,14 @@
 //! The worker protocol: bytes to messages, and messages to lines. Pure. `guide/worker.md` describes it.
 
 use std::borrow::Cow;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
 use crate::job::{
-    Attempt, Class, Failure, FailureKind, Hint, Job, Policy, escaped, json_string,
+    Attempt, Bill, Class, Failure, FailureKind, Hint, Job, Money, escaped, json_string,
     without_lone_surrogates,
 };
 pub(super) use violation::{Quote, Violation};
@@ -187,6 +186,10 @@ struct DoneLine<'l> {
     media_type: Option<String>,
     status: Option<Whole<u16>>,
     limit: Option<Limit>,
+    #[serde(default, deserialize_with = "cost")]
+    cost: Option<Money>,
+    #[serde(default, deserialize_with = "weight")]
+    weight: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -202,14 +205,10 @@ struct FailLine {
     body: Option<String>,
     answer: Option<String>,
     limit: Option<Limit>,
-}
-
-#[derive(serde::Deserialize)]
-struct Limit {
-    remaining: Option<Whole<u64>>,
-    reset: Option<f64>,
-    calls: Option<Whole<u64>>,
-    window: Option<f64>,
+    #[serde(default, deserialize_with = "cost")]
+    cost: Option<Money>,
+    #[serde(default, deserialize_with = "weight")]
+    weight: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -224,19 +223,6 @@ struct CoreLine {
     bytes: Option<Whole<u64>>,
     #[serde(default = "yes")]
     sent: Value,
-}
-
-/// A whole number. Many languages write `3.0` for 3.
-struct Whole<T>(T);
-
-impl<'de, T: FromStr> Deserialize<'de> for Whole<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let number = Number::deserialize(from)?.to_string();
-        let whole = number.strip_suffix(".0").unwrap_or(&number).parse();
-        whole
-            .map(Self)
-            .map_err(|_| D::Error::custom(format!("{number} is no such number")))
-    }
 }
 
 #[derive(serde::Deserialize)]
@@ -260,26 +246,6 @@ fn sent() -> Option<bool> {
 
 fn yes() -> Value {
     Value::Bool(true)
-}
-
-fn seconds(number: Option<f64>) -> Option<Duration> {
-    Duration::try_from_secs_f64(number?).ok()
-}
-
-impl Limit {
-    fn hint(self) -> Option<Box<Hint>> {
-        let window = seconds(self.window).filter(|window| !window.is_zero());
-        let policy = self.calls.zip(window);
-        let hint = Hint {
-            policy: policy.map(|(calls, window)| Policy {
-                calls: calls.0,
-                window,
-            }),
-            remaining: self.remaining.map(|calls| calls.0),
-            reset: seconds(self.reset),
-        };
-        (!hint.is_empty()).then(|| Box::new(hint))
-    }
 }
 
 /// Reads a line.
@@ -384,7 +350,13 @@ fn done(line: DoneLine<'_>) -> Result<Done, String> {
         content,
         media_type: line.media_type.unwrap_or_else(|| media_type.to_owned()),
         status: line.status.map(|status| status.0),
-        hint: line.limit.and_then(Limit::hint),
+        hint: hint(
+            line.limit,
+            Bill {
+                cost: line.cost,
+                weight: line.weight,
+            },
+        ),
         wrong,
     })
 }
@@ -413,7 +385,13 @@ fn fail(line: FailLine) -> Result<Fail, String> {
         wait: seconds(line.retry_after),
         body: line.body.unwrap_or_default(),
         answer: line.answer,
-        hint: line.limit.and_then(Limit::hint),
+        hint: hint(
+            line.limit,
+            Bill {
+                cost: line.cost,
+                weight: line.weight,
+            },
+        ),
     })
 }
 
@@ -456,7 +434,9 @@ pub(super) fn cancel_line(id: u64) -> String {
 /// The line `bye`.
 pub(super) const BYE: &str = "{\"t\":\"bye\"}\n";
 
+mod stated;
 mod violation;
+use stated::{Limit, Whole, cost, hint, seconds, weight};
 
 #[cfg(any(test, fuzzing))]
 mod heard;

@@ -157,6 +157,7 @@ fn hint(headers: GetAll<'_>, allowances: &[Allowance]) -> Option<Box<Hint>> {
         policy,
         remaining: least.remaining,
         reset: least.reset,
+        ..Hint::default()
     };
     (!hint.is_empty()).then(|| Box::new(hint))
 }

@@ -44,6 +44,7 @@ fn hint(policy: Option<(u64, u64)>, remaining: Option<u64>, reset: Option<u64>) 
         }),
         remaining,
         reset: reset.map(Duration::from_secs),
+        ..Hint::default()
     })
 }
 

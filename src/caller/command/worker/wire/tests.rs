@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::job::Policy;
 
 proptest! {
     #[test]
@@ -94,6 +95,7 @@ fn limits_and_waits_are_read_where_they_make_sense() {
         }),
         remaining: Some(3),
         reset: Some(Duration::from_millis(20_500)),
+        ..Hint::default()
     };
     assert_eq!((fail.class, fail.sent), (Class::Throttled, None));
     assert_eq!(
