@@ -201,7 +201,7 @@ fn hints_of_program(
     Some(match reason {
         "not_started" => vec![correct],
         "hung" => vec![format!(
-            "let the function end by itself, by a timeout of its client, then: {}",
+            "let the function end by itself, such as by a timeout of its client; then: {}",
             resume("")
         )],
         "rejected" => vec![
