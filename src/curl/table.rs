@@ -91,7 +91,7 @@ pub const OPTIONS: &[Spec] = &[
     spec("data-urlencode", None, Some("DATA"), Native("Data to send percent-encoded: TEXT, NAME=TEXT, @FILE or NAME@FILE")),
     spec("json", None, Some("JSON"), Native("JSON to send, or @FILE; placeholders are escaped for JSON")),
     spec("url-query", None, Some("DATA"), Native("Data for the URL's query, in the forms of --data-urlencode")),
-    spec("upload-file", Some('T'), Some("FILE"), Native("PUT a file, usually {path}; its name is appended to a URL that ends with a slash")),
+    spec("upload-file", Some('T'), Some("FILE"), Native("PUT a file, usually {path}; its name is appended to a URL without one")),
     spec("get", Some('G'), None, Native("Put the data into the URL's query and use GET")),
     spec("head", Some('I'), None, Native("Request only the headers (HEAD)")),
     spec("user", Some('u'), Some("NAME:PASSWORD"), Native("Basic authentication; {env:NAME}:{env:PASSWORD} is stored, a literal password is not")),
