@@ -247,10 +247,13 @@ fn text_that_is_not_a_command_for_bash_is_named() {
     for (command, said) in [
         (
             "Invoke-WebRequest -Uri \"https://a/\" -Method POST",
-            "for PowerShell",
+            "syntax of PowerShell",
         ),
-        ("curl.exe https://a/ `\r\n  -d '@{}'", "for PowerShell"),
-        ("curl ^\"https://a/^\" ^\r\n  -d ^\"@{}^\"", "for cmd"),
+        (
+            "curl.exe https://a/ `\r\n  -d '@{}'",
+            "syntax of PowerShell",
+        ),
+        ("curl ^\"https://a/^\" ^\r\n  -d ^\"@{}^\"", "syntax of cmd"),
         ("curl “https://a/” -d @{}", "`“` is typographic"),
         ("curl https://a/ –d @{}", "`–` is typographic"),
         ("curl\u{a0}https://a/ -d @{}", "`U+00A0` is typographic"),
