@@ -1,6 +1,7 @@
 //! Decides which answers are results, for new and stored answers alike.
 
 mod meter;
+mod poll;
 mod wait;
 
 use std::io;
@@ -15,6 +16,7 @@ use crate::job::{
 use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging, Settings};
 use meter::Meter;
+pub use poll::{PollValidator, Readiness};
 pub use wait::RetryAfter;
 
 /// The status of an answer that never has a body (RFC 9110, section 15.3.5).

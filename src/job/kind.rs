@@ -53,6 +53,8 @@ pub enum FailureKind {
     KeyReused,
     /// The list gives the file no such column.
     NoColumn,
+    /// The answer before lacks a value that the request takes from it.
+    NoValue,
     /// The process has no file descriptor or memory left.
     NoDescriptors,
     /// The input is not a regular file, or the system generates its contents.
@@ -101,6 +103,8 @@ pub enum FailureKind {
     Unkept,
     /// No connection was made.
     Unreachable,
+    /// An answer names an address that must not be called from there.
+    UnsafeUrl,
     /// A word of another program's caller.
     #[strum(disabled)]
     Other(&'static str),

@@ -26,7 +26,7 @@ pub use body::{Body, Content, Escape, Field, Piece, Treatment};
 pub use command::{Command, Way};
 pub use credential::{has_key, is_credential, is_credential_in_text, is_sensitive};
 pub use judging::{Expect, Judging};
-pub use request::{Call, Difference, Header, HeaderValue, Request};
+pub use request::{Call, Difference, Header, HeaderValue, PollRule, Request, Then};
 pub use transport::{Http, Ip, Tls, Transport};
 pub use units::{parse_duration, parse_size, show_duration};
 

@@ -47,6 +47,32 @@ pub struct Request {
     /// the database stores them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_dir: Option<String>,
+    /// The requests after this one, in order. The rules for results are about the answer to the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Then>,
+    /// Origins such as `https://host:port` that answers may name and that get credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_origins: Vec<String>,
+}
+
+/// A later request of each job. Its templates may use the answers of the requests before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Then {
+    /// The request. Only the run's first one has rules for results, a folder for them, and later requests.
+    pub request: Request,
+    /// The request is repeated until its answer is the one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<PollRule>,
+}
+
+/// The rule by which a request is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollRule {
+    /// A jq expression that is true of the last answer.
+    pub until: String,
+    /// A jq expression that is true of an answer which says that the job has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail: Option<String>,
 }
 
 /// A requested header.
@@ -186,15 +212,22 @@ impl Call {
         matches!(self, Self::Command(command) if command.way == Way::Starter)
     }
 
-    /// Returns whether answers have a body. An answer to HEAD describes one and has none (RFC 9110, section 9.3.2).
+    /// Returns whether results have a body. An answer to HEAD describes one and has none (RFC 9110, section 9.3.2).
     pub fn has_answer_body(&self) -> bool {
-        !matches!(self, Self::Http(request) if request.method == "HEAD")
+        !matches!(self, Self::Http(request) if request.all().last().is_some_and(|last| last.method == "HEAD"))
     }
 
     /// Describes the call for people, in one line that is not escaped.
     pub fn summary(&self) -> String {
         match self {
-            Self::Http(request) => format!("{} {}", request.method, request.url),
+            Self::Http(request) => {
+                let first = format!("{} {}", request.method, request.url);
+                match request.then.len() {
+                    0 => first,
+                    1 => format!("{first}, then 1 more request"),
+                    more => format!("{first}, then {more} more requests"),
+                }
+            }
             Self::Command(command) => command.shown(),
             Self::Program { name } => format!("caller {name} of a program"),
         }
@@ -206,33 +239,67 @@ impl Call {
             Self::Program { name } => vec![("caller".to_owned(), name.clone())],
             Self::Command(command) => command.lines(),
             Self::Http(request) => {
-                let mut lines = vec![
-                    ("method".to_owned(), request.method.clone()),
-                    ("url".to_owned(), request.url.clone()),
-                ];
-                lines.extend(request.headers.iter().map(|header| {
-                    let value = match &header.value {
-                        HeaderValue::Template(template) => template.clone(),
-                        HeaderValue::Basic(template) => format!("Basic, {template}"),
-                        HeaderValue::Withheld => "(a literal credential, not stored)".to_owned(),
-                        HeaderValue::Absent => "(not sent)".to_owned(),
-                    };
-                    (
-                        format!("header {}", header.name.to_ascii_lowercase()),
-                        value,
-                    )
-                }));
-                let query = request.query.iter().map(Piece::line);
-                lines.extend(query.map(|line| ("query".to_owned(), line)));
-                let body = request.body.lines().into_iter();
-                lines.extend(body.map(|line| ("body".to_owned(), line)));
-                lines.extend(request.transport.lines());
+                let mut lines = request.sent_lines();
+                let then = request.then.iter().zip(2..);
+                lines.extend(then.flat_map(|(then, number)| then.lines(number)));
+                let origins = request.allow_origins.iter().cloned();
+                lines.extend(origins.map(|origin| ("allow-origin".to_owned(), origin)));
                 lines.extend(request.judging.lines());
                 let folder = request.output_dir.iter().cloned();
                 lines.extend(folder.map(|folder| ("output-dir".to_owned(), folder)));
                 lines
             }
         }
+    }
+}
+
+impl Then {
+    /// Describes the request for people, as names and values.
+    fn lines(&self, number: usize) -> impl Iterator<Item = (String, String)> {
+        let mut lines = self.request.sent_lines();
+        if let Some(PollRule { until, fail }) = &self.poll {
+            lines.push(("poll-until".to_owned(), until.clone()));
+            lines.extend(
+                fail.iter()
+                    .map(|fail| ("poll-fail".to_owned(), fail.clone())),
+            );
+        }
+        let named = move |(name, value)| (format!("step {number} {name}"), value);
+        lines.into_iter().map(named)
+    }
+}
+
+impl Request {
+    /// Describes what is sent for people, as names and values in the order of the request.
+    fn sent_lines(&self) -> Vec<(String, String)> {
+        let mut lines = vec![
+            ("method".to_owned(), self.method.clone()),
+            ("url".to_owned(), self.url.clone()),
+        ];
+        lines.extend(self.headers.iter().map(|header| {
+            let value = match &header.value {
+                HeaderValue::Template(template) => template.clone(),
+                HeaderValue::Basic(template) => format!("Basic, {template}"),
+                HeaderValue::Withheld => "(a literal credential, not stored)".to_owned(),
+                HeaderValue::Absent => "(not sent)".to_owned(),
+            };
+            (
+                format!("header {}", header.name.to_ascii_lowercase()),
+                value,
+            )
+        }));
+        let query = self.query.iter().map(Piece::line);
+        lines.extend(query.map(|line| ("query".to_owned(), line)));
+        let body = self.body.lines().into_iter();
+        lines.extend(body.map(|line| ("body".to_owned(), line)));
+        lines.extend(self.transport.lines());
+        lines
+    }
+
+    /// Returns this request and the later ones, in order.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        let then = self.then.iter().map(|then| &then.request);
+        std::iter::once(self).chain(then)
     }
 }
 

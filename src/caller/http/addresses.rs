@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::error::PlanError;
-use super::progress::Progress;
+use super::inside::{check_addresses, is_local};
+use super::progress::{Progress, Target};
 use super::unreachable::Resolver;
 
 /// The host that stands for all hosts without addresses of their own at a port.
@@ -17,12 +18,6 @@ const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::LOCALHOST),
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
-
-/// Returns whether a name is that of this machine on every system.
-pub(super) fn is_local(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    host == "localhost" || host.ends_with(".localhost")
-}
 
 /// The given addresses of hosts at ports.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +48,9 @@ impl Addresses {
         Ok(Self(addresses))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Returns whether a host has addresses, at any port.
+    pub(super) fn has(&self, host: &str) -> bool {
+        self.of_proxy(host).is_some()
     }
 
     fn of(&self, host: &str, port: u16) -> Option<&Vec<IpAddr>> {
@@ -83,11 +79,11 @@ pub(super) struct Known {
     pub(super) others: Resolver,
 }
 
-impl Resolve for Known {
-    fn resolve(&self, name: Name) -> Resolving {
-        let given = match &*self.progress.target() {
-            (host, port) if host == name.as_str() => self.addresses.of(host, *port),
-            _ => self.addresses.of_proxy(name.as_str()),
+impl Known {
+    fn find(&self, target: &Target, name: Name) -> Resolving {
+        let given = match target.host == name.as_str() {
+            true => self.addresses.of(&target.host, target.port),
+            false => self.addresses.of_proxy(name.as_str()),
         };
         let given = match given {
             Some(given) => given.as_slice(),
@@ -98,6 +94,22 @@ impl Resolve for Known {
         let given = given.iter().map(|address| SocketAddr::new(*address, 0));
         let given: Vec<SocketAddr> = given.collect();
         Box::pin(async { Ok(Box::new(given.into_iter()) as Addrs) })
+    }
+}
+
+impl Resolve for Known {
+    fn resolve(&self, name: Name) -> Resolving {
+        let target = self.progress.target().clone();
+        let is_target = target.host == name.as_str();
+        let found = self.find(&target, name);
+        let Some(named_by) = target.named_by.filter(|_| is_target) else {
+            return found;
+        };
+        let is_given = self.addresses.has(&named_by);
+        Box::pin(async move {
+            let found = check_addresses(&target.host, found.await?, &named_by, is_given);
+            Ok(found.await?)
+        })
     }
 }
 

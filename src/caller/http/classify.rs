@@ -3,7 +3,6 @@
 use super::signs;
 use crate::failure_class::{ClassRule, contains};
 use crate::job::{Class, FailureKind};
-use crate::validate::Validator;
 
 /// Error codes and phrases of widely used services for an exhausted allowance, for which waiting does not help. A plain
 /// "quota exceeded" is missing, because some large services send it when they throttle.
@@ -29,10 +28,11 @@ const ALREADY_THERE: [&str; 5] = [
 /// Google's services add this to such a phrase when the quota is per minute, for which waiting helps.
 const QUOTA_PER_MINUTE: &str = "RESOURCE_EXHAUSTED";
 
-/// Returns whether an answer is read whole, because its status is that of a result or may be by other rules.
-pub(super) fn is_good(validator: &Validator, rules: &[ClassRule], status: u16) -> bool {
+/// Returns whether an answer is read whole, because its status is that of a result, such as one that the user has named, or
+/// may be by other rules.
+pub(super) fn is_good(rules: &[ClassRule], status: u16, is_named: bool) -> bool {
     // Rules about bodies never apply to a success, so no body is needed here.
-    validator.names(status) || (200..300).contains(&status) && ruled(rules, status, b"").is_none()
+    is_named || (200..300).contains(&status) && ruled(rules, status, b"").is_none()
 }
 
 /// An answer whose status is not that of a result.
@@ -90,6 +90,7 @@ fn ruled(rules: &[ClassRule], status: u16, body: &[u8]) -> Option<Class> {
 mod tests {
     use super::*;
     use crate::settings::Judging;
+    use crate::validate::Validator;
 
     fn answer(status: u16, body: &str) -> ErrorAnswer<'_> {
         ErrorAnswer {
@@ -162,7 +163,8 @@ mod tests {
         assert_eq!(class(429, "request too large"), Class::Auth);
         assert_eq!(class(409, ""), Class::Auth);
         assert_eq!(class(500, "idle"), Class::Transient);
-        let is_good = |validator: &Validator, status| is_good(validator, &rules, status);
+        let is_good =
+            |validator: &Validator, status| is_good(&rules, status, validator.names(status));
         let usual = Validator::default();
         assert!(is_good(&usual, 200) && !is_good(&usual, 202) && !is_good(&usual, 302));
         let named = Validator::new(&Judging {

@@ -5,34 +5,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderValue as Value;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use tokio::runtime::Runtime;
 
-use super::addresses::Addresses;
-use super::credential::{Credential, PROXY_AUTHORIZATION, with_given};
-use super::error::{PlanError, root_cause};
+use super::credential::{Credential, with_given};
+use super::error::{PlanError, no_step, root_cause};
 use super::exchange::Exchange;
 use super::headers::ResponseHead;
 use super::judge::Judge;
 use super::keys::Keys;
-use super::message::Message;
-use super::network::{self, Network, Proxies};
-use super::plan::{Limits, Plan};
+use super::message::{Message, Place};
+use super::network::Network;
+use super::origins::Origins;
+use super::plan::{Clients, Limits, Plan, StepPlan};
 use super::progress::Progress;
-use super::redirect::FOLLOWED;
 use super::reference::Lookup;
 use super::remarks::Remarks;
 use super::reuse::{Reuse, Suspension};
 use super::secrets::Secrets;
-use super::tls;
 use crate::caller::aside::aside;
 use crate::caller::outputs::{self, Outputs, WrongFolder};
 use crate::caller::spill::{LARGEST_STORED, MOST_BESIDE_VALUES, MOST_IN_MEMORY, MemoryBudget};
 use crate::caller::timer::Timer;
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
 use crate::job::{Attempt, Job, Outcome};
-use crate::settings::{Request, Settings, Transport};
+use crate::settings::{Request, Settings};
 use crate::validate::{RetryAfter, Validator};
 
 /// After an idle time longer than this, a caller yields until the client has noticed closed connections.
@@ -74,32 +71,26 @@ impl HttpPlan {
         let PlanContext {
             credentials,
             network,
-            lookup,
             base,
+            ..
         } = context;
+        let lookup = Arc::clone(&context.lookup);
         let mut secrets = Secrets::default();
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
         }
-        let message = Message::compile(request, credentials, base)?;
-        let keys = Keys::new(message, secrets, with_given(credentials, lookup))?;
-        let target = keys.current().message.check(&request.url)?;
-        keys.current().message.check_files()?;
-        if !network.allow_plain_http {
-            network::keep_private(&target, &keys.current().message)?;
-        }
-        let transport = request.transport.clone();
-        network::allow(&target, &request.url, &transport)?;
+        let steps = StepPlan::compile_all(request)?;
+        let messages = request.all().enumerate().map(|(index, request)| {
+            let place = Place {
+                index,
+                kind: steps[index].kind,
+            };
+            Message::compile(request, place, credentials, base)
+        });
+        let messages = messages.collect::<Result<Vec<_>, _>>()?;
+        let keys = Keys::new(messages, secrets, with_given(credentials, lookup))?;
         let validator = Validator::new(&request.judging)?.metering(settings)?;
         let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
-        let retry_after = retry_after.transpose()?;
-        let is_both = |status: &&u16| transport.redirects > 0 && validator.names(**status);
-        if let Some(status) = FOLLOWED.iter().find(is_both) {
-            return Err(PlanError::Followed(*status));
-        }
-        let own_proxy = own_proxy(&transport, credentials)?;
-        let (tls, certificate_requests) =
-            tls::configuration(&transport, target.scheme() == "https")?;
         let mut plan = Plan {
             keys,
             limits: Limits {
@@ -109,28 +100,15 @@ impl HttpPlan {
             },
             rules: settings.classes.clone(),
             validator,
-            retry_after,
+            retry_after: retry_after.transpose()?,
             output_dir: request.output_dir.as_ref().map(|folder| base.join(folder)),
-            connect_timeout: settings.connect_timeout,
-            tls,
-            certificate_requests,
-            addresses: Addresses::parse(&transport.resolve)?,
-            proxies: Proxies::new(&transport, own_proxy, network.no_proxy),
-            transport,
+            steps,
+            connections: Vec::new(),
+            origins: Origins::parse(&request.allow_origins, network.allow_plain_http)?,
             remarks: Remarks::default(),
-            proxy: None,
-            plain_proxy: None,
         };
+        plan.connect(request, settings.connect_timeout, &context)?;
         plan.output_dir.as_deref().map_or(Ok(()), outputs::check)?;
-        // Fail now if the client cannot be built.
-        plan.client(&Progress::default(), &plan.tls)?;
-        if let Some(proxy) = plan.proxies.of(&target) {
-            for credential in proxy.credentials {
-                plan.keys.hide(&credential);
-            }
-            plan.proxy = Some(proxy.shown);
-            plan.plain_proxy = proxy.plain;
-        }
         Ok(Self {
             memory: Arc::new(memory(&plan, base.to_owned())),
             plan: Arc::new(plan),
@@ -190,12 +168,16 @@ impl HttpPlan {
 
     /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.
     pub fn reads_file(&self) -> bool {
-        self.plan.keys.current().message.reads_file()
+        let current = self.plan.keys.current();
+        current.messages.iter().any(Message::reads_file)
     }
 
     /// Returns the proxy that calls use, with `***` instead of a name or password.
     pub fn proxy(&self) -> Option<String> {
-        self.plan.proxy.clone()
+        self.plan
+            .connections
+            .iter()
+            .find_map(|one| one.proxy.clone())
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -208,17 +190,11 @@ impl HttpPlan {
     ///
     /// The HTTP client cannot be built.
     pub fn async_caller(&self) -> Result<AsyncHttpCaller, PlanError> {
-        let (plan, progress) = (&self.plan, Progress::default());
-        let has_certificate = plan.transport.certificate.is_some();
-        let foreign_client = (has_certificate && plan.transport.redirects > 0)
-            .then(|| {
-                let tls = tls::without_certificate(&plan.tls, &plan.certificate_requests);
-                plan.client(&progress, &tls)
-            })
-            .transpose()?;
+        let progress = Progress::default();
+        let connections = self.plan.connections.iter();
+        let clients = connections.map(|connection| connection.clients(&progress));
         Ok(AsyncHttpCaller {
-            client: plan.client(&progress, &plan.tls)?,
-            foreign_client,
+            clients: clients.collect::<Result<_, _>>()?,
             shared: self.clone(),
             progress,
             reuse: Reuse::new(Arc::clone(&self.suspension)),
@@ -253,33 +229,12 @@ fn memory(plan: &Plan, folder: PathBuf) -> MemoryBudget {
     MemoryBudget::new(most, folder)
 }
 
-/// Returns the request's own proxy and its credential.
-fn own_proxy(
-    transport: &Transport,
-    credentials: &[Credential],
-) -> Result<Option<(String, Option<Value>)>, PlanError> {
-    let Some(proxy) = transport.proxy.clone() else {
-        return Ok(None);
-    };
-    let same = |given: &&Credential| given.name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
-    let given = credentials.iter().find(same);
-    if given.is_none() && transport.proxy_withheld {
-        return Err(PlanError::Missing(PROXY_AUTHORIZATION.to_owned()));
-    }
-    let value = given.map(|given| given.value.parse());
-    let value = value
-        .transpose()
-        .map_err(|_| PlanError::Proxy(proxy.clone()))?;
-    Ok(Some((proxy, value)))
-}
-
 /// Makes HTTP calls, one at a time, with a client of its own. Therefore "still connecting" proves that nothing was sent.
 #[derive(Debug)]
 pub struct AsyncHttpCaller {
     shared: HttpPlan,
-    client: Client,
-    /// A client without the certificate, for redirects to other origins.
-    foreign_client: Option<Client>,
+    /// The clients of each connection.
+    clients: Vec<Clients>,
     progress: Progress,
     reuse: Reuse,
     timer: Timer,
@@ -313,11 +268,15 @@ impl AsyncHttpCaller {
                 aside(move || plan.keys.current()).await
             }
         };
+        let step = usize::from(attempt.step.index);
+        let (Some(message), Some(step_plan)) = (filled.messages.get(step), plan.steps.get(step))
+        else {
+            return no_step(step);
+        };
         // The answer to HEAD describes a body and has none (RFC 9110, section 9.3.2).
-        let has_body = *filled.message.method() != Method::HEAD;
+        let has_body = *message.method() != Method::HEAD;
         let exchange = Exchange {
-            client: &self.client,
-            foreign_client: self.foreign_client.as_ref().unwrap_or(&self.client),
+            clients: &self.clients[step_plan.connection],
             progress: &self.progress,
             reuse: &self.reuse,
             job,
@@ -325,6 +284,7 @@ impl AsyncHttpCaller {
             judge: Judge {
                 plan: Arc::clone(plan),
                 filled: Arc::clone(&filled),
+                step,
                 memory: Arc::clone(&self.shared.memory),
                 columns: job.columns.clone(),
                 has_body,

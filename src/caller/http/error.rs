@@ -82,6 +82,9 @@ pub enum PlanError {
     /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
+    /// Invalid origin of `--allow-origin`.
+    #[error("`{0}` is not an origin: use a scheme and a host, such as https://files.example.com")]
+    Origin(String),
     /// `--expect-status` names a redirect that `--location` would follow.
     #[error("--expect-status {0} conflicts with -L: a followed redirect is never a result")]
     Followed(u16),
@@ -106,6 +109,23 @@ impl PlanError {
 /// Returns the outcome of a job whose request cannot be built.
 pub(super) fn unsendable(kind: FailureKind, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))
+}
+
+/// Returns the outcome of a job whose next request cannot be built from the answers before.
+pub(super) fn bad_answer(message: String) -> Outcome {
+    let (class, kind) = (Class::BadResponse, FailureKind::NoValue);
+    Outcome::Unsendable(Failure::new(class, kind, message))
+}
+
+/// Returns the outcome of a job whose answers name an address that must not be called from there.
+pub(super) fn unsafe_url(message: String) -> Outcome {
+    unsendable(FailureKind::UnsafeUrl, message)
+}
+
+/// Returns the outcome of a job that has come farther than the run's requests go.
+pub(super) fn no_step(step: usize) -> Outcome {
+    let message = format!("the run has no request {} any more", step + 1);
+    Outcome::Unsendable(Failure::new(Class::Local, FailureKind::NoValue, message))
 }
 
 /// Adds the way out to the outcome of a row whose file is missing, unless the row's usual column names that file.

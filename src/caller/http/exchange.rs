@@ -4,18 +4,21 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::error::root_cause;
 use super::headers::{ResponseHead, lossy};
+use super::inside::{check_host, kept_outside};
 use super::judge::{Judge, Received};
-use super::keys::Filled;
-use super::progress::Progress;
+use super::message::Trust;
+use super::plan::{Clients, Connection};
+use super::progress::{Progress, Target};
 use super::reading::Reading;
 use super::receive::receive;
 use super::redirect::{Hop, Redirects};
 use super::remarks::Kind;
 use super::reuse::Reuse;
+use super::source::Source;
 use super::tunnel::{self, TunnelRefused};
 use super::unreachable::{self, ClientCertificate, SentBack};
 use crate::caller::Cancel;
@@ -28,9 +31,7 @@ const UPLOAD_CHECK: Duration = Duration::from_secs(1);
 
 /// One call, from the request to the outcome.
 pub(super) struct Exchange<'c> {
-    pub(super) client: &'c Client,
-    /// The client for other origins than the first request's.
-    pub(super) foreign_client: &'c Client,
+    pub(super) clients: &'c Clients,
     pub(super) progress: &'c Progress,
     pub(super) reuse: &'c Reuse,
     pub(super) job: &'c Job,
@@ -61,11 +62,19 @@ impl Exchange<'_> {
         }
     }
 
-    /// Adds the stamp of the file to a result, so that a later change is noticed.
+    /// Adds the stamp of the file to an answer, so that a later change is noticed.
     fn with_source(&self, outcome: Outcome) -> Outcome {
         let source = self.progress.upload(|upload| upload.source);
         match outcome {
             Outcome::Succeeded(answer) => Outcome::Succeeded(Answer { source, ..answer }),
+            Outcome::Advanced {
+                mut answer,
+                next,
+                wait,
+            } => {
+                answer.source = source;
+                Outcome::Advanced { answer, next, wait }
+            }
             outcome => outcome,
         }
     }
@@ -92,7 +101,7 @@ impl Exchange<'_> {
 
     async fn under_limits(&self, timer: &mut Timer) -> Result<Received, Outcome> {
         // No limit applies while the file's disk does not respond, because nothing has been sent.
-        let request = self.request(None).await?;
+        let (request, trust) = self.request(None).await?;
         self.is_out.set(true);
         let limits = &self.judge.plan.limits;
         tokio::select! {
@@ -105,20 +114,23 @@ impl Exchange<'_> {
                 let message = format!("no byte of the file was sent for {:?}", limits.idle_timeout);
                 Err(self.in_doubt(FailureKind::IdleTimeout, &message))
             }
-            received = self.exchange(request) => received,
+            received = self.exchange(request, trust) => received,
         }
     }
 
     /// Sends the request and follows redirects.
-    async fn exchange(&self, mut request: reqwest::Request) -> Result<Received, Outcome> {
-        let filled = &self.judge.filled;
-        let transport = &self.judge.plan.transport;
-        let mut redirects = Redirects::new(request.method(), request.url(), transport);
-        let mut client = self.client;
+    async fn exchange(
+        &self,
+        mut request: reqwest::Request,
+        mut trust: Trust,
+    ) -> Result<Received, Outcome> {
+        let transport = &self.connection().transport;
+        let mut is_foreign = trust.is_foreign;
+        let mut redirects = Redirects::new(request.method(), request.url(), is_foreign, transport);
         loop {
+            self.aim_at(request.url(), &trust).await?;
             self.reuse.prepare(&mut request);
-            self.aim_at(request.url());
-            let response = match client.execute(request).await {
+            let response = match self.clients.of(is_foreign).execute(request).await {
                 Ok(response) => response,
                 Err(error) => return Err(self.transport_error(&error).await),
             };
@@ -126,32 +138,55 @@ impl Exchange<'_> {
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
-            let Some(hop) = redirects.next(filled, response.status(), response.headers()) else {
-                return receive(&self.judge, response, self.attempt.repeat).await;
+            let from = redirects.host();
+            let Some(hop) = redirects.next(&self.judge, response.status(), response.headers())
+            else {
+                return receive(&self.judge, response, self.attempt.repeat, is_foreign).await;
             };
             self.redirected.set(true);
             if !hop.keeps_body {
                 self.remark_on_body(response.status(), &hop);
             }
-            if hop.strayed {
-                client = self.foreign_client;
-            }
-            request = self.request(Some(hop)).await?;
+            is_foreign = hop.strayed;
+            let is_own = self.is_own(&hop.target);
+            (request, _) = self.request(Some(hop)).await?;
+            trust.named_by = (!is_own).then_some(from);
         }
     }
 
-    /// Records the host and the port for the resolver, if some of them have given addresses.
-    fn aim_at(&self, url: &Url) {
-        if !self.judge.plan.addresses.is_empty() {
-            let host = url.host_str().unwrap_or_default().to_owned();
-            *self.progress.target() = (host, url.port_or_known_default().unwrap_or_default());
+    fn connection(&self) -> &Connection {
+        let plan = &self.judge.plan;
+        &plan.connections[plan.steps[self.judge.step].connection]
+    }
+
+    /// Returns whether the user names the origin of a URL.
+    fn is_own(&self, url: &Url) -> bool {
+        let source = Source::new(&self.job.file, Reading::AtHand);
+        let origins = &self.judge.plan.origins;
+        origins.is_own(&self.judge.filled, self.job, &source, url)
+    }
+
+    /// Records the target for the resolver. Refuses an address that a service must not lead to.
+    async fn aim_at(&self, url: &Url, trust: &Trust) -> Result<(), Outcome> {
+        let host = url.host_str().unwrap_or_default();
+        let named_by = trust.named_by.clone();
+        if let Some(named_by) = &named_by {
+            let is_given = self.connection().addresses.has(named_by);
+            let checked = check_host(host, named_by, is_given);
+            checked.await.map_err(|inside| inside.outcome())?;
         }
+        *self.progress.target() = Target {
+            host: host.to_owned(),
+            port: url.port_or_known_default().unwrap_or_default(),
+            named_by,
+        };
+        Ok(())
     }
 
     /// Adds a remark that a redirect was followed without the body, unless it is a 303, which asks for that.
     fn remark_on_body(&self, status: StatusCode, hop: &Hop) {
         let filled = &self.judge.filled;
-        if status == StatusCode::SEE_OTHER || !filled.message.has_body() {
+        if status == StatusCode::SEE_OTHER || !self.judge.message().has_body() {
             return;
         }
         self.judge.plan.remarks.add(Kind::BodyDropped, || {
@@ -163,16 +198,16 @@ impl Exchange<'_> {
     }
 
     /// Builds the request, or the one that a redirect asks for: on this thread if the file is in memory.
-    async fn request(&self, hop: Option<Hop>) -> Result<reqwest::Request, Outcome> {
-        let (filled, job, attempt) = (&self.judge.filled, self.job, self.attempt);
+    async fn request(&self, hop: Option<Hop>) -> Result<(reqwest::Request, Trust), Outcome> {
+        let (judge, job, attempt) = (&self.judge, self.job, self.attempt);
         let (progress, at_hand) = (self.progress, Reading::AtHand);
-        match request(filled, job, attempt, hop.clone(), progress, at_hand) {
+        match request(judge, job, attempt, hop.clone(), progress, at_hand) {
             Err(Outcome::Interrupted) => {}
             done => return done,
         }
-        let (filled, job, attempt) = (filled.clone(), job.clone(), *attempt);
+        let (judge, job, attempt) = (judge.clone(), job.clone(), *attempt);
         let (progress, patient) = (progress.clone(), Reading::Patient);
-        aside(move || request(&filled, &job, &attempt, hop, &progress, patient)).await
+        aside(move || request(&judge, &job, &attempt, hop, &progress, patient)).await
     }
 
     fn head(&self, response: &Response) -> ResponseHead {
@@ -215,8 +250,14 @@ impl Exchange<'_> {
         let failure = |class, kind, message: &str| self.judge.failure(class, kind, message);
         let unreachable =
             |kind, message: &str| Outcome::Unreachable(failure(Class::Transient, kind, message));
-        let plan = &self.judge.plan;
-        let own = match (&plan.transport.certificate, plan.certificate_requests.any()) {
+        if let Some(outcome) = kept_outside(error) {
+            return outcome;
+        }
+        let connection = self.connection();
+        let own = match (
+            &connection.transport.certificate,
+            connection.certificate_requests.any(),
+        ) {
             (Some(_), _) => ClientCertificate::Given,
             (None, true) => ClientCertificate::Missing,
             (None, false) => ClientCertificate::NotRequested,
@@ -225,7 +266,7 @@ impl Exchange<'_> {
             let (kind, message) = if let Some(refused) = tunnel::refused(error) {
                 tunnel::describe(self.tunnel_status(refused, error.url()).await)
             } else if error.is_timeout() {
-                let (place, limit) = (self.place(error.url()), plan.connect_timeout);
+                let (place, limit) = (self.place(error.url()), connection.timeout);
                 let message = format!("no connection to {place} within {limit:?}");
                 (FailureKind::Unreachable, message)
             } else {
@@ -263,7 +304,7 @@ impl Exchange<'_> {
         let host = url.and_then(Url::host_str).unwrap_or("the service");
         let port = url.and_then(Url::port_or_known_default);
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        let proxy = self.judge.plan.proxy.as_deref();
+        let proxy = self.connection().proxy.as_deref();
         let proxy = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
         format!("{host}{port}{proxy}")
     }
@@ -273,7 +314,7 @@ impl Exchange<'_> {
         if let TunnelRefused::With(status) = refused {
             return Some(status);
         }
-        let proxy = self.judge.plan.plain_proxy.clone()?;
+        let proxy = self.connection().plain_proxy.clone()?;
         let (host, port) = (url?.host_str()?, url?.port_or_known_default()?);
         let target = format!("{host}:{port}");
         let status = aside(move || proxy.connect_status(&target)).await.ok();
@@ -299,18 +340,20 @@ impl Exchange<'_> {
 }
 
 fn request(
-    filled: &Filled,
+    judge: &Judge,
     job: &Job,
     attempt: &Attempt,
     hop: Option<Hop>,
     progress: &Progress,
     reading: Reading,
-) -> Result<reqwest::Request, Outcome> {
-    let built = filled.message.build(job, attempt, reading)?;
+) -> Result<(reqwest::Request, Trust), Outcome> {
+    let origins = &judge.plan.origins;
+    let built = origins.build(&judge.filled, judge.step, job, attempt, reading)?;
     progress.upload(|upload| upload.source = built.source);
     let built = match hop {
-        Some(hop) => hop.change(built, filled),
+        Some(hop) => hop.change(built, judge),
         None => built,
     };
-    built.into_request(progress, reading)
+    let trust = built.trust.clone();
+    Ok((built.into_request(progress, reading)?, trust))
 }

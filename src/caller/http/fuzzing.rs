@@ -1,10 +1,15 @@
 //! Gives the fuzzers (`tests/fuzz`) access to private functions. Only they compile it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::message::Message;
+use super::keys::Keys;
+use super::message::{Message, Place};
+use super::origins::Origins;
 use super::reading::Reading;
+use super::reference::Reference;
+use super::secrets::Secrets;
 use super::signs::{Signs, stated_wait};
 use super::source::Source;
 use super::template::{Encoding, Template};
@@ -53,8 +58,13 @@ pub struct Sent {
 
 /// Builds a request, or returns `None` if that fails.
 pub fn request(request: &Request, job: &Job, attempt: &Attempt) -> Option<Sent> {
-    let message = Message::compile(request, &[], Path::new("/")).ok()?;
-    let built = message.build(job, attempt, Reading::Patient).ok()?;
+    let message = Message::compile(request, Place::FIRST, &[], Path::new("/")).ok()?;
+    let lookup = |_: &Reference| Err("a fuzzer has no secrets".to_owned());
+    let keys = Keys::new(vec![message], Secrets::default(), Arc::new(lookup)).ok()?;
+    let origins = Origins::parse(&[], false).ok()?;
+    let built = origins
+        .build(&keys.current(), 0, job, attempt, Reading::Patient)
+        .ok()?;
     let headers = built.headers.iter();
     let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
     let body = built

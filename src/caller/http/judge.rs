@@ -22,6 +22,8 @@ const AT_ONCE: usize = 64 << 10;
 pub(super) struct Judge {
     pub(super) plan: Arc<Plan>,
     pub(super) filled: Arc<Filled>,
+    /// The index of the request.
+    pub(super) step: usize,
     /// The memory budget of answers.
     pub(super) memory: Arc<MemoryBudget>,
     /// The job's row, if the list is a table.
@@ -38,6 +40,8 @@ pub(super) struct Received {
     pub(super) headers: Option<String>,
     /// The wait that it asks for.
     pub(super) wait: Option<Duration>,
+    /// The wait in a header such as `Retry-After`.
+    pub(super) stated: Option<Duration>,
     /// The service's time.
     pub(super) clock: SystemTime,
     /// The content coding that its body still has.
@@ -52,7 +56,8 @@ impl Judge {
         let may_wait = self.plan.retry_after.is_some()
             && !status.is_some_and(|status| validator.takes(status));
         let is_small = body.in_memory().is_some_and(|bytes| bytes.len() <= AT_ONCE);
-        let judged = if validator.is_quick() && !may_wait && is_small {
+        let is_quick = validator.is_quick() && self.step_plan().poll.is_none();
+        let judged = if is_quick && !may_wait && is_small {
             self.judged(received)
         } else {
             let judge = self.clone();
@@ -68,7 +73,11 @@ impl Judge {
             wait,
             clock,
             coding,
-        } = received;
+            ..
+        } = match self.judge_step(received)? {
+            Ok(received) => received,
+            Err(outcome) => return Ok(outcome),
+        };
         let reply = Reply {
             status: answer.status,
             media_type: answer.media_type.as_deref(),

@@ -1,4 +1,4 @@
-//! The message of a run with its secrets in place, shared by all threads. Secrets are read again when the service
+//! The messages of a run with their secrets in place, shared by all threads. Secrets are read again when the service
 //! refuses them, because a key may be renewed during a run of several days.
 
 use std::collections::HashMap;
@@ -22,9 +22,9 @@ const BETWEEN_READINGS: Duration = Duration::from_secs(60);
 /// value each time would repeat a forbidden job forever.
 const MOST_IN_A_ROW: u8 = 3;
 
-/// The message and the lookup of its secrets.
+/// The messages and the lookup of their secrets.
 pub(super) struct Keys {
-    message: Message,
+    messages: Vec<Message>,
     lookup: Lookup,
     /// Locked for writing while secrets are read again, which may take long. Locked before `state`.
     current: RwLock<Arc<Filled>>,
@@ -43,12 +43,13 @@ struct State {
     in_a_row: HashMap<JobId, (u8, u64)>,
 }
 
-/// The message with its secrets in place.
+/// The messages with their secrets in place.
 #[derive(Clone)]
 pub(super) struct Filled {
     /// Counts the readings that brought new values.
     version: u64,
-    pub(super) message: Message,
+    /// One for each request of a job, in order.
+    pub(super) messages: Vec<Message>,
     /// All secrets so far: a call with an older one may still be answered.
     pub(super) secrets: Secrets,
     values: Values,
@@ -57,28 +58,38 @@ pub(super) struct Filled {
 /// The values of references. A reading looks up each once.
 type Values = HashMap<Reference, Vec<u8>>;
 
+impl Filled {
+    /// Returns a copy whose messages have no values of secrets.
+    pub(super) fn masked(&self) -> Self {
+        Self {
+            messages: self.messages.iter().map(Message::masked).collect(),
+            ..self.clone()
+        }
+    }
+}
+
 impl fmt::Debug for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.message)
+        write!(f, "{:?}", self.messages)
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.message)
+        write!(f, "{:?}", self.messages)
     }
 }
 
 impl Keys {
     /// Looks up all references. `secrets` holds the values that are not references.
     pub(super) fn new(
-        message: Message,
+        messages: Vec<Message>,
         secrets: Secrets,
         lookup: Lookup,
     ) -> Result<Self, PlanError> {
-        let first = fill(0, &message, secrets, Values::default(), &lookup)?;
+        let first = fill(0, &messages, secrets, Values::default(), &lookup)?;
         Ok(Self {
-            message,
+            messages,
             lookup,
             current: RwLock::new(Arc::new(first)),
             state: Mutex::default(),
@@ -93,13 +104,13 @@ impl Keys {
         Arc::make_mut(current).secrets.add(value);
     }
 
-    /// Returns the message for the next call. Blocks while secrets are read again.
+    /// Returns the messages for the next call. Blocks while secrets are read again.
     pub(super) fn current(&self) -> Arc<Filled> {
         let current = self.current.read();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns the message for the next call, or `None` while secrets are read again.
+    /// Returns the messages for the next call, or `None` while secrets are read again.
     pub(super) fn at_hand(&self) -> Option<Arc<Filled>> {
         match self.current.try_read() {
             Ok(current) => Some(Arc::clone(&current)),
@@ -163,7 +174,7 @@ impl Keys {
         let mut kept = current.values.clone();
         kept.retain(|reference, _| !reference.can_change());
         let (version, secrets) = (current.version + 1, current.secrets.clone());
-        let read = fill(version, &self.message, secrets, kept, &self.lookup)?;
+        let read = fill(version, &self.messages, secrets, kept, &self.lookup)?;
         if read.values == current.values {
             return Ok(false);
         }
@@ -198,18 +209,22 @@ fn is_accepted(outcome: &Outcome) -> bool {
             .status
             .is_some_and(|status| (200..300).contains(&status))
     };
-    matches!(outcome, Outcome::Succeeded(_)) || outcome.failure().is_some_and(is_good)
+    let is_answer = matches!(
+        outcome,
+        Outcome::Succeeded(_) | Outcome::Advanced { .. } | Outcome::NotReady { .. }
+    );
+    is_answer || outcome.failure().is_some_and(is_good)
 }
 
 /// Replaces references by their values. Looks up those that `values` lacks.
 fn fill(
     version: u64,
-    message: &Message,
+    messages: &[Message],
     mut secrets: Secrets,
     mut values: Values,
     lookup: &Lookup,
 ) -> Result<Filled, PlanError> {
-    let resolved = message.resolve(&mut |reference| {
+    let mut value = |reference: &Reference| {
         Ok(match values.entry(reference.clone()) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(unknown) => {
@@ -217,9 +232,14 @@ fn fill(
                 unknown.insert(value).clone()
             }
         })
-    })?;
+    };
+    let resolved = messages.iter().map(|message| message.resolve(&mut value));
+    let resolved: Vec<Message> = resolved.collect::<Result<_, _>>()?;
     for (reference, value) in &values {
-        if message.names_service(reference) {
+        if messages
+            .iter()
+            .any(|message| message.names_service(reference))
+        {
             for secret in secrets_of_service(value) {
                 secrets.add(secret.as_bytes());
             }
@@ -227,12 +247,12 @@ fn fill(
             secrets.add(value);
         }
     }
-    for pair in resolved.basic() {
+    for pair in resolved.iter().flat_map(Message::basic) {
         secrets.add(&pair);
     }
     Ok(Filled {
         version,
-        message: resolved,
+        messages: resolved,
         secrets,
         values,
     })
@@ -244,6 +264,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::caller::http::message::Place;
     use crate::job::Answer;
     use crate::settings::{Header, HeaderValue, Request};
 
@@ -274,8 +295,8 @@ mod tests {
             }],
             ..Request::default()
         };
-        let message = Message::compile(&request, &[], Path::new("/")).unwrap();
-        let keys = Keys::new(message, Secrets::default(), lookup).unwrap();
+        let message = Message::compile(&request, Place::FIRST, &[], Path::new("/")).unwrap();
+        let keys = Keys::new(vec![message], Secrets::default(), lookup).unwrap();
         let clock = || BEGINNING.with(|beginning| *beginning) + Duration::from_secs(NOW.get());
         Keys { clock, ..keys }
     }

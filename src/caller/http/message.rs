@@ -1,28 +1,24 @@
 //! The request template of a run, checked once and filled for each job.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue as Value, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap,
+    HeaderName, HeaderValue as Value, USER_AGENT,
 };
 use reqwest::{Method, Url};
 
 use super::body::Segments;
 use super::content::{self, BodyPart, Content, Given};
 use super::credential::Credential;
-use super::error::{PlanError, missing_of_row, unsendable};
+use super::error::{PlanError, missing_of_row};
 use super::header::Header;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::reference::Reference;
 use super::source::Source;
-use super::template::{
-    Braces, Encoding, Template, TemplateError, leads_away, lower_case_triplets, media_type,
-};
-use crate::job::{
-    Attempt, Columns, FailureKind, FileName, FileStamp, Job, JobId, Outcome, Position,
-};
+use super::template::{Braces, Template, TemplateError, media_type};
+use crate::job::{Attempt, FileStamp, Job, Outcome, StepKind};
 use crate::settings::Request;
 
 /// The header that carries an attempt's key
@@ -32,19 +28,53 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The content codings that a request accepts by default.
 const CODINGS: &str = "gzip, deflate, br, zstd";
 
+/// The place of a request among those of a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Its index, from 0.
+    pub(super) index: usize,
+    pub(super) kind: StepKind,
+}
+
+impl Place {
+    #[cfg(any(test, fuzzing))]
+    pub(super) const FIRST: Self = Self {
+        index: 0,
+        kind: StepKind::Write,
+    };
+}
+
 /// A compiled request.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
+    place: Place,
     method: Method,
-    url: Template,
+    pub(super) url: Template,
     /// Parts appended to the URL's query.
-    query: Vec<BodyPart>,
-    headers: Vec<Header>,
+    pub(super) query: Vec<BodyPart>,
+    pub(super) headers: Vec<Header>,
     content: Content,
     /// Accepts compressed answers.
     compressed: bool,
     /// The request was pasted.
     pasted: bool,
+}
+
+/// The relation of a URL to the user's own ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trust {
+    /// It gets no credentials.
+    pub(super) is_foreign: bool,
+    /// The host whose answer names it, if no URL of the user names its origin.
+    pub(super) named_by: Option<String>,
+}
+
+impl Trust {
+    /// The user names the origin.
+    pub(super) const OWN: Self = Self {
+        is_foreign: false,
+        named_by: None,
+    };
 }
 
 /// A request for one file.
@@ -56,9 +86,19 @@ pub(super) struct Built {
     pub(super) body: Option<Segments>,
     /// The job's file, if it was opened.
     pub(super) source: Option<FileStamp>,
+    /// The relation of the URL to the user's own ones.
+    pub(super) trust: Trust,
 }
 
 impl Built {
+    /// Leaves out what only the user's own origins get: the credentials, and the `Host` that the user gave for them.
+    pub(super) fn drop_credentials(&mut self, message: &Message) {
+        self.headers.remove(HOST);
+        for name in message.private_headers() {
+            self.headers.remove(name);
+        }
+    }
+
     /// Converts it for the client.
     pub(super) fn into_request(
         self,
@@ -79,6 +119,7 @@ impl Message {
     /// against `base`.
     pub(super) fn compile(
         request: &Request,
+        place: Place,
         credentials: &[Credential],
         base: &Path,
     ) -> Result<Self, PlanError> {
@@ -94,7 +135,8 @@ impl Message {
         };
         let query =
             BodyPart::compile_all(&request.query, given).map_err(PlanError::in_template(BODY))?;
-        Ok(Self {
+        let message = Self {
+            place,
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| PlanError::Method(request.method.clone()))?,
             url: Template::read(&request.url, braces).map_err(PlanError::in_template(URL))?,
@@ -104,7 +146,34 @@ impl Message {
                 .map_err(PlanError::in_template(BODY))?,
             compressed: !request.transport.uncompressed,
             pasted: request.pasted,
-        })
+        };
+        message.bind()
+    }
+
+    /// Binds the placeholders for answers to this request.
+    fn bind(mut self) -> Result<Self, PlanError> {
+        let (step, is_lenient) = (self.place.index, self.pasted);
+        self.url = (self.url.bind(step, is_lenient)).map_err(PlanError::in_template(URL))?;
+        for header in &mut self.headers {
+            let bound = header.value.take();
+            let bound = bound.map(|value| value.bind(step, is_lenient));
+            header.value = (bound.transpose()).map_err(PlanError::in_template(&header.label))?;
+        }
+        for part in self.parts_mut() {
+            let template = std::mem::take(&mut part.template);
+            part.template = (template.bind(step, true)).map_err(PlanError::in_template(BODY))?;
+        }
+        Ok(self)
+    }
+
+    /// Returns the indices of the requests whose answers' `Location` this one uses.
+    pub(super) fn led_on_by(&self) -> Vec<usize> {
+        let values = self.headers.iter();
+        let values = values.filter_map(|header| header.value.as_ref());
+        let parts = self.query.iter().chain(self.content.parts());
+        let parts = parts.map(|part| &part.template);
+        let templates = values.chain(parts).chain([&self.url]);
+        templates.flat_map(Template::led_on_by).collect()
     }
 
     /// Replaces references by their values.
@@ -184,6 +253,13 @@ impl Message {
         private.then(|| "the secret in the URL".to_owned())
     }
 
+    /// Describes the credential that another origin would get although private headers are left out.
+    pub(super) fn fixed_credential(&self) -> Option<String> {
+        let mut rest = self.clone();
+        rest.headers.retain(|header| !header.private);
+        rest.credential()
+    }
+
     /// Returns whether the body holds a credential.
     pub(super) fn has_private_body(&self) -> bool {
         self.content.is_private()
@@ -202,52 +278,6 @@ impl Message {
 
     pub(super) fn method(&self) -> &Method {
         &self.method
-    }
-
-    /// Checks the URL and the headers with an ordinary file name, and returns the URL for it.
-    pub(super) fn check(&self, url: &str) -> Result<Url, PlanError> {
-        let path = FileName::from("name.txt");
-        let job = Job {
-            id: JobId(0),
-            position: Position(0),
-            // An empty path opens no file.
-            file: PathBuf::new(),
-            path,
-            columns: Columns::default(),
-            answers: Vec::new(),
-        };
-        let source = Source::new(&job.file, Reading::Patient);
-        let refused = |reason: &str| PlanError::Url {
-            url: url
-                .rsplit_once('@')
-                .map_or_else(|| url.to_owned(), |(_, host)| format!("…@{host}")),
-            reason: reason.to_owned(),
-        };
-        // Placeholders that need the file or its row are checked at each call.
-        let filled = self.url.fill(Encoding::Url, &job, &source);
-        let text = filled.map_or_else(
-            |_| self.url.literals().collect(),
-            |text| String::from_utf8_lossy(&text).into_owned(),
-        );
-        let parsed = Url::parse(&text).map_err(|error| match error.to_string() {
-            text if text.contains("without a base") => {
-                refused("it needs a scheme, such as https://")
-            }
-            text => refused(&text),
-        })?;
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(refused("it must not contain a name or a password"));
-        }
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(refused("only http and https can be called"));
-        }
-        if !is_sendable(&parsed) {
-            return Err(refused(UNSENDABLE_HOST));
-        }
-        for header in &self.headers {
-            header.check(&job, &source)?;
-        }
-        Ok(parsed)
     }
 
     /// Checks the files that are the same for every job.
@@ -297,29 +327,20 @@ impl Message {
             || values.chain([&self.url]).any(Template::needs_file)
     }
 
-    /// Builds the request for one job. An error is the attempt's outcome: nothing was sent. With [`Reading::AtHand`],
-    /// [`Outcome::Interrupted`] means that reading would have waited.
+    /// Builds the request for one job, for an address that [`Message::url`] has returned. An error is the attempt's
+    /// outcome: nothing was sent. With [`Reading::AtHand`], [`Outcome::Interrupted`] means that reading would have waited.
     pub(super) fn build(
         &self,
         job: &Job,
         attempt: &Attempt,
-        reading: Reading,
+        source: &Source,
+        (url, trust): (Url, Trust),
     ) -> Result<Built, Outcome> {
-        let source = Source::new(&job.file, reading);
-        if self.reads_file() {
-            source
-                .open()
-                .map_err(|outcome| match job.columns.is_empty() {
-                    true => outcome,
-                    false => missing_of_row(job, outcome),
-                })?;
-        }
-        let url = self.url(job, &source)?;
-        let mut headers = self.headers(job, attempt, &source)?;
+        let mut headers = self.headers(job, attempt, source)?;
         let body = if self.has_body() {
             let media_type = headers.get(CONTENT_TYPE);
             let media_type = media_type.and_then(|value| value.to_str().ok());
-            let body = (self.content).fill(job, &source, &attempt.key, media_type)?;
+            let body = (self.content).fill(job, source, &attempt.key, media_type)?;
             if body.length() == 0 {
                 // The client omits it, and some services require it (RFC 9110, section 8.6).
                 headers.insert(CONTENT_LENGTH, Value::from_static("0"));
@@ -328,45 +349,32 @@ impl Message {
         } else {
             None
         };
-        Ok(Built {
+        let mut built = Built {
             method: self.method.clone(),
             url,
             headers,
             body,
             source: source.stamp(),
-        })
+            trust,
+        };
+        if built.trust.is_foreign {
+            built.drop_credentials(self);
+        }
+        Ok(built)
     }
 
-    fn url(&self, job: &Job, source: &Source) -> Result<Url, Outcome> {
-        let mut text = self.url.fill(Encoding::Url, job, source)?;
-        let refused = |error: &str| {
-            let message = format!("the file's values cannot be put into the URL: {error}");
-            unsendable(FailureKind::BadUrl, message)
-        };
-        if leads_away(&self.url, &String::from_utf8_lossy(&text)) {
-            return Err(refused("they would lead to another path"));
+    /// Opens the job's file if the request reads it.
+    pub(super) fn open(&self, job: &Job, source: &Source) -> Result<(), Outcome> {
+        if !self.reads_file() {
+            return Ok(());
         }
-        if !self.query.is_empty() {
-            // Drop the fragment, which is never sent.
-            text.truncate(
-                text.iter()
-                    .position(|byte| *byte == b'#')
-                    .unwrap_or(text.len()),
-            );
-            let mut query = Segments::default();
-            for part in &self.query {
-                part.fill(job, source, &mut query)?;
-            }
-            let query = query.beginning(usize::MAX, source.reading());
-            let query = query.map_err(|error| super::source::refusal(&error))?;
-            text.push(if text.contains(&b'?') { b'&' } else { b'?' });
-            text.extend(lower_case_triplets(query));
-        }
-        match Url::parse(&String::from_utf8_lossy(&text)) {
-            Ok(url) if is_sendable(&url) => Ok(url),
-            Ok(_) => Err(refused(UNSENDABLE_HOST)),
-            Err(error) => Err(refused(&error.to_string())),
-        }
+        source
+            .open()
+            .map_err(|outcome| match job.columns.is_empty() {
+                true => outcome,
+                false => missing_of_row(job, outcome),
+            })
+            .map(drop)
     }
 
     fn headers(&self, job: &Job, attempt: &Attempt, source: &Source) -> Result<HeaderMap, Outcome> {
@@ -379,7 +387,11 @@ impl Message {
         if self.takes_compressed() {
             headers.insert(ACCEPT_ENCODING, Value::from_static(CODINGS));
         }
-        if let Ok(key) = Value::from_str(&attempt.key.to_string()) {
+        // A repeated key would repeat the first answer to a poll.
+        let takes_key = self.place.index == 0 || self.place.kind == StepKind::Write;
+        if let Ok(key) = Value::from_str(&attempt.key.to_string())
+            && takes_key
+        {
             headers.insert(IDEMPOTENCY_KEY, key);
         }
         if self.sends_file() {
@@ -405,15 +417,6 @@ impl Message {
         }
         Ok(headers)
     }
-}
-
-/// The reason for which a URL is refused that the URL standard allows and HTTP does not.
-const UNSENDABLE_HOST: &str = "its host has a character that no host has; a placeholder has one pair of braces, as {col.host}";
-
-/// Returns true if HTTP can carry the host (RFC 3986, section 3.2.2). The URL standard allows more characters in it.
-fn is_sendable(url: &Url) -> bool {
-    !url.host_str()
-        .is_some_and(|host| host.contains(['{', '}', '"', '`']))
 }
 
 /// The names of these parts in messages.

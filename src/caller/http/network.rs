@@ -8,10 +8,9 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::HeaderValue as Value;
 use reqwest::{ClientBuilder, NoProxy, Url};
 
-use super::addresses::is_local;
 use super::error::PlanError;
+use super::inside::is_local;
 use super::message::Message;
-use super::redirect::is_allowed;
 use super::tunnel::PlainProxy;
 use crate::settings::Transport;
 
@@ -39,9 +38,16 @@ pub(super) fn keep_private(target: &Url, message: &Message) -> Result<(), PlanEr
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Returns whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     is_local(host) || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Returns whether a URL's scheme is one of these, or of HTTP if there are none.
+pub(super) fn is_allowed(scheme: &str, schemes: &[String]) -> bool {
+    matches!(scheme, "http" | "https")
+        && (schemes.is_empty() || schemes.iter().any(|allowed| allowed == scheme))
 }
 
 /// Rejects a URL that the transport does not allow, and an address of another machine to connect from.
@@ -225,6 +231,7 @@ fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
 mod tests {
     use super::*;
     use crate::caller::http::credential::Credential;
+    use crate::caller::http::message::Place;
     use crate::settings::{Body, Escape, Header, HeaderValue, Piece, Request};
 
     fn request(url: &str, header: Option<(&str, HeaderValue)>) -> Request {
@@ -246,7 +253,8 @@ mod tests {
             name: "X-Api-Key".to_owned(),
             value: "sesame".to_owned(),
         };
-        let message = Message::compile(request, &[given], std::path::Path::new("/")).unwrap();
+        let message =
+            Message::compile(request, Place::FIRST, &[given], std::path::Path::new("/")).unwrap();
         let message = message.resolve(&mut |_| Ok(b"x".to_vec())).unwrap();
         keep_private(&Url::parse(&target).unwrap(), &message).is_err()
     }

@@ -9,14 +9,16 @@ use super::addresses::{Addresses, Known};
 use super::error::{PlanError, root_cause};
 use super::keys::Keys;
 use super::network::Proxies;
+use super::origins::Origins;
 use super::progress::Progress;
 use super::remarks::Remarks;
-use super::tls::CertificateRequests;
+use super::tls::{self, CertificateRequests};
 use super::tunnel::PlainProxy;
 use super::unreachable::Resolver;
 use crate::failure_class::ClassRule;
+use crate::job::StepKind;
 use crate::settings::{Http, Transport};
-use crate::validate::{RetryAfter, Validator};
+use crate::validate::{PollValidator, RetryAfter, Validator};
 
 /// The idle time after which a connection is closed. Usual servers close theirs after five seconds or more, so a call
 /// seldom reuses a connection that is just being closed.
@@ -39,26 +41,54 @@ pub(super) struct Plan {
     pub(super) validator: Validator,
     pub(super) retry_after: Option<RetryAfter>,
     pub(super) output_dir: Option<PathBuf>,
-    pub(super) connect_timeout: Duration,
-    pub(super) tls: rustls::ClientConfig,
+    /// The requests of a job, in order.
+    pub(super) steps: Vec<StepPlan>,
+    pub(super) connections: Vec<Connection>,
+    pub(super) origins: Origins,
+    pub(super) remarks: Remarks,
+}
+
+/// One request of a job.
+#[derive(Debug)]
+pub(super) struct StepPlan {
+    pub(super) kind: StepKind,
+    pub(super) poll: Option<PollValidator>,
+    /// A later request takes the answer's `Location`, so a redirect is an answer like any other.
+    pub(super) is_led_on: bool,
+    /// The index of its connection.
+    pub(super) connection: usize,
+}
+
+/// The connection of one or more requests.
+#[derive(Debug)]
+pub(super) struct Connection {
     pub(super) transport: Transport,
+    pub(super) timeout: Duration,
+    pub(super) tls: rustls::ClientConfig,
     pub(super) addresses: Addresses,
     pub(super) proxies: Proxies,
     /// The URL of the proxy in use, the request's own or the system's, for messages. Credentials are shown as `***`.
     pub(super) proxy: Option<String>,
     /// The proxy in use, if its own URL is `http://`: it then receives unencrypted requests.
     pub(super) plain_proxy: Option<PlainProxy>,
-    pub(super) remarks: Remarks,
     /// Records if the service requested a client certificate that the plan does not have.
     pub(super) certificate_requests: CertificateRequests,
 }
 
-impl Plan {
-    pub(super) fn client(
-        &self,
-        progress: &Progress,
-        tls: &rustls::ClientConfig,
-    ) -> Result<Client, PlanError> {
+impl Connection {
+    /// Returns a client, and the one for origins that do not get the certificate.
+    pub(super) fn clients(&self, progress: &Progress) -> Result<Clients, PlanError> {
+        let foreign = self.transport.certificate.is_some().then(|| {
+            let tls = tls::without_certificate(&self.tls, &self.certificate_requests);
+            self.client(progress, &tls)
+        });
+        Ok(Clients {
+            own: self.client(progress, &self.tls)?,
+            foreign: foreign.transpose()?,
+        })
+    }
+
+    fn client(&self, progress: &Progress, tls: &rustls::ClientConfig) -> Result<Client, PlanError> {
         let mut builder = Client::builder()
             // The module `coding` decodes. Another crate may enable these features, so turn them off.
             .no_gzip()
@@ -69,7 +99,7 @@ impl Plan {
             .redirect(reqwest::redirect::Policy::none())
             // The store would not record a retry by the client.
             .retry(reqwest::retry::never())
-            .connect_timeout(self.connect_timeout)
+            .connect_timeout(self.timeout)
             .dns_resolver(Known {
                 addresses: self.addresses.clone(),
                 progress: progress.clone(),
@@ -88,5 +118,21 @@ impl Plan {
         };
         let built = self.proxies.add_to(builder)?.build();
         built.map_err(|error| PlanError::Client(root_cause(&error)))
+    }
+}
+
+/// The clients of one connection.
+#[derive(Debug)]
+pub(super) struct Clients {
+    own: Client,
+    /// A client without the certificate, if there is one.
+    foreign: Option<Client>,
+}
+
+impl Clients {
+    /// Returns the client for an origin that gets the certificate, or for one that does not.
+    pub(super) fn of(&self, is_foreign: bool) -> &Client {
+        let foreign = self.foreign.as_ref().filter(|_| is_foreign);
+        foreign.unwrap_or(&self.own)
     }
 }

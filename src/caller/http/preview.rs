@@ -3,7 +3,9 @@
 use reqwest::header::{CONTENT_LENGTH, HOST};
 
 use super::client::HttpPlan;
-use super::message::{Built, Message};
+use super::error::no_step;
+use super::keys::Filled;
+use super::message::Built;
 use super::reading::Reading;
 use super::source::refusal;
 use crate::job::{Attempt, Job, Outcome};
@@ -32,16 +34,21 @@ impl HttpPlan {
     /// The outcome of the attempt, if no request can be built from this file.
     pub fn preview(&self, job: &Job, attempt: &Attempt, most: usize) -> Result<Preview, Outcome> {
         let filled = self.plan().keys.current();
-        let build = |message: &Message| message.build(job, attempt, Reading::Patient);
+        let step = usize::from(attempt.step.index);
+        if step >= filled.messages.len() {
+            return Err(no_step(step));
+        }
+        let origins = &self.plan().origins;
+        let build = |filled: &Filled| origins.build(filled, step, job, attempt, Reading::Patient);
         // The length of a mask differs from its secret's.
-        let length = build(&filled.message)?.body.map(|body| body.length());
+        let length = build(&filled)?.body.map(|body| body.length());
         let Built {
             method,
             url,
             mut headers,
             body,
             ..
-        } = build(&filled.message.masked())?;
+        } = build(&filled.masked())?;
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, length.into());
         }

@@ -22,9 +22,17 @@ struct CallState {
     connecting: AtomicBool,
     /// The call has a new connection.
     fresh: AtomicBool,
-    /// The host and the port of the current request.
-    target: Mutex<(String, u16)>,
+    target: Mutex<Target>,
     upload: Mutex<Upload>,
+}
+
+/// The target of the current request.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Target {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The host whose answer names the target, if no URL of the user does.
+    pub(super) named_by: Option<String>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -58,8 +66,8 @@ impl Progress {
         self.0.fresh.load(Ordering::SeqCst)
     }
 
-    /// Returns the host and the port of the current request.
-    pub(super) fn target(&self) -> MutexGuard<'_, (String, u16)> {
+    /// Returns the target of the current request.
+    pub(super) fn target(&self) -> MutexGuard<'_, Target> {
         self.0.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

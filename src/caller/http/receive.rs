@@ -16,7 +16,7 @@ use crate::caller::aside::aside;
 use crate::caller::spill::Growing;
 use crate::caller::timer::patience;
 use crate::job::{Answer, Bill, Class, Failure, FailureKind, Outcome};
-use crate::validate::{Reply, RetryAfter};
+use crate::validate::{PollValidator, Reply, RetryAfter};
 
 /// The maximum number of bytes to read of an error's body so that its connection can be reused.
 const ERROR_READ: usize = 64 << 10;
@@ -30,9 +30,10 @@ pub(super) async fn receive(
     judge: &Judge,
     response: Response,
     repeat: bool,
+    is_foreign: bool,
 ) -> Result<Received, Outcome> {
     let status = response.status();
-    let decodes = judge.filled.message.takes_compressed();
+    let decodes = judge.message().takes_compressed();
     let (headers, body) = Reader::new(response, judge.has_body, decodes);
     let head = AnswerHead {
         judge,
@@ -40,11 +41,10 @@ pub(super) async fn receive(
         signs: signs_of(&headers),
         headers,
     };
-    let plan = &judge.plan;
-    if classify::is_good(&plan.validator, &plan.rules, status.as_u16()) {
+    if judge.takes(status.as_u16(), head.headers.contains_key(LOCATION)) {
         head.success(body).await
     } else {
-        Err(head.error(body, repeat).await)
+        Err(head.error(body, repeat, is_foreign).await)
     }
 }
 
@@ -68,7 +68,7 @@ struct AnswerHead<'j> {
 }
 
 impl AnswerHead<'_> {
-    async fn error(self, body: Reader, repeat: bool) -> Outcome {
+    async fn error(self, body: Reader, repeat: bool, is_foreign: bool) -> Outcome {
         let (plan, signs) = (&self.judge.plan, &self.signs);
         let status = self.status.as_u16();
         let mut message = format!("HTTP {}", self.status);
@@ -121,6 +121,20 @@ impl AnswerHead<'_> {
         {
             (class, kind) = if_stated;
             wait = Some(ruled);
+        }
+        if self.judge.step > 0 && kind == FailureKind::HttpStatus {
+            match (status, class) {
+                (404 | 410, Class::Rejected) => {
+                    kind = FailureKind::Expired;
+                    message.push_str(": the service does not know what an earlier answer names");
+                }
+                // No credential was sent that could be wrong.
+                (401 | 403, Class::Auth) if is_foreign => {
+                    class = Class::Rejected;
+                    message.push_str(": it was called without credentials, because only an answer names its origin; --allow-origin sends them");
+                }
+                _ => {}
+            }
         }
         if kind == FailureKind::TooLarge {
             message.push_str(": the service says that the request is too large");
@@ -228,17 +242,22 @@ impl AnswerHead<'_> {
             }
         }
         // The headers of such an answer say where the result will be.
-        let keeps = plan.validator.keeps_headers() || self.status == StatusCode::ACCEPTED;
+        let is_last = self.judge.is_last();
+        let keeps =
+            plan.validator.keeps_headers() || self.status == StatusCode::ACCEPTED || !is_last;
         let retry_after = plan.retry_after.as_ref();
+        let poll = self.judge.step_plan().poll.as_ref();
         let needs = keeps
             || plan.validator.needs_headers()
-            || retry_after.is_some_and(RetryAfter::needs_headers);
+            || retry_after.is_some_and(RetryAfter::needs_headers)
+            || poll.is_some_and(PollValidator::needs_headers);
         let masked = |value: &_| secrets.mask_text(&lossy(value));
         Ok(Received {
             headers: needs.then(|| as_json(&self.headers, &lossy)),
             coding: text(&self.headers, &CONTENT_ENCODING)
                 .filter(|coding| !coding.eq_ignore_ascii_case("identity")),
             wait: self.signs.wait,
+            stated: self.signs.stated,
             clock: self.signs.clock,
             answer: Answer {
                 status,

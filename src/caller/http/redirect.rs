@@ -6,13 +6,14 @@
 
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE, HOST, HeaderMap, HeaderValue as Value, LOCATION,
+    CONTENT_TYPE, HeaderMap, HeaderValue as Value, LOCATION,
 };
 use reqwest::{Method, StatusCode, Url};
 
 use super::credential::Credential;
-use super::keys::Filled;
+use super::judge::Judge;
 use super::message::Built;
+use super::network::is_allowed;
 use crate::settings::Transport;
 
 /// The statuses of redirects that can be followed.
@@ -50,13 +51,18 @@ pub(super) struct Hop {
 }
 
 impl<'t> Redirects<'t> {
-    /// Begins a chain with the first request.
-    pub(super) fn new(method: &Method, first: &Url, transport: &'t Transport) -> Self {
+    /// Begins a chain with the first request. A foreign one gets no credentials, and so do the hops from there.
+    pub(super) fn new(
+        method: &Method,
+        first: &Url,
+        is_foreign: bool,
+        transport: &'t Transport,
+    ) -> Self {
         let latest = Hop {
             method: method.clone(),
             target: first.clone(),
             keeps_body: true,
-            strayed: false,
+            strayed: is_foreign,
             user: None,
         };
         Self {
@@ -66,11 +72,16 @@ impl<'t> Redirects<'t> {
         }
     }
 
+    /// Returns the host of the latest request.
+    pub(super) fn host(&self) -> String {
+        self.latest.target.host_str().unwrap_or_default().to_owned()
+    }
+
     /// Returns the request that a redirect asks for (RFC 9110, section 15.4), or `None` if the answer must not be
     /// followed.
     pub(super) fn next(
         &mut self,
-        filled: &Filled,
+        judge: &Judge,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Hop> {
@@ -104,8 +115,8 @@ impl<'t> Redirects<'t> {
         let keeps_body = latest.keeps_body && method == latest.method;
         let strayed = latest.strayed || latest.target.origin() != target.origin();
         if strayed
-            && (keeps_body && filled.message.has_private_body()
-                || filled.secrets.are_in(target.as_str().as_bytes()))
+            && (keeps_body && judge.message().has_private_body()
+                || judge.filled.secrets.are_in(target.as_str().as_bytes()))
         {
             return None;
         }
@@ -123,7 +134,7 @@ impl<'t> Redirects<'t> {
 
 impl Hop {
     /// Changes the first request into this one.
-    pub(super) fn change(self, mut built: Built, filled: &Filled) -> Built {
+    pub(super) fn change(self, mut built: Built, judge: &Judge) -> Built {
         if !self.keeps_body {
             built.body = None;
             for name in OF_A_BODY {
@@ -131,11 +142,7 @@ impl Hop {
             }
         }
         if self.strayed {
-            // The user gave this name for the first host alone.
-            built.headers.remove(HOST);
-            for name in filled.message.private_headers() {
-                built.headers.remove(name);
-            }
+            built.drop_credentials(judge.message());
         } else if let Some(user) = self.user {
             // Like curl, the request's own credential takes precedence.
             built.headers.entry(AUTHORIZATION).or_insert(user);
@@ -157,12 +164,6 @@ fn user(url: &Url) -> Option<Value> {
     let mut value = Value::from_str(&Credential::of_user(&user)).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// Returns whether a URL's scheme is one of these, or of HTTP if there are none.
-pub(super) fn is_allowed(scheme: &str, schemes: &[String]) -> bool {
-    matches!(scheme, "http" | "https")
-        && (schemes.is_empty() || schemes.iter().any(|allowed| allowed == scheme))
 }
 
 /// Returns the method after a redirect. On 301 and 302, browsers change POST to GET, and standards now allow it.

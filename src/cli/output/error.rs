@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use stride::caller::{
     CommandError, PROXY_AUTHORIZATION, PlanError, Reference, TemplateError, WrongFolder,
+    meant_placeholder,
 };
 use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
@@ -146,8 +147,16 @@ impl From<PlanError> for CliError {
                 let raw = reference.to_string().replace('}', ":raw}");
                 cli_error.hint(format!("use {raw}, whose value is sent as it is"))
             }
+            PlanError::Template { error: TemplateError::TooEarly(_), .. } => cli_error.hint(
+                "use {answer.NAME} for the answer to the request before, and {step1.NAME} for that to the first",
+            ),
+            PlanError::Template { error: TemplateError::Unknown(word), .. }
+                if let Some(meant) = meant_placeholder(word) =>
+            {
+                cli_error.hint(format!("did you mean {{{meant}}}?"))
+            }
             PlanError::Template { .. } => cli_error.hint(
-                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {row} {env:NAME} {file:PATH} {cmd:COMMAND}; for a literal brace use {{ or }}",
+                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {row} {env:NAME} {file:PATH} {cmd:COMMAND}, or in a later request {answer.NAME} {header.NAME} {step1.NAME}; for a literal brace use {{ or }}",
             ),
             PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
                 cli_error.hint("use -U NAME:PASSWORD again")
@@ -181,6 +190,7 @@ impl From<PlanError> for CliError {
             }
             PlanError::NotAllowed { .. } => cli_error
                 .hint("correct or leave out the option: --proto, -4, -6 or --interface"),
+            PlanError::Origin(_) => cli_error.hint("leave out its path: --allow-origin https://HOST"),
             PlanError::Method(_) => cli_error.hint("use a method such as -X PUT"),
             PlanError::Header { .. } => cli_error.hint("use -H 'Name: value', in one line"),
             PlanError::Address(_) => {

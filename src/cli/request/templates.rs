@@ -21,8 +21,10 @@ fn read(texts: &[String]) -> Vec<Template> {
     texts.iter().flat_map(both).flatten().collect()
 }
 
-/// Returns each string of the stored form, which may be a template.
+/// Returns each string of the stored form that may be a template. Expressions are none.
 fn texts(request: &Request) -> Vec<String> {
+    let mut request = request.clone();
+    request.then.iter_mut().for_each(|then| then.poll = None);
     let stored = serde_json::to_value(request).unwrap_or_default();
     let mut found = Vec::new();
     collect(stored, &mut found);
@@ -64,6 +66,8 @@ pub(crate) struct RowUse {
     whole: bool,
     /// Its `--success` uses the row, or its workers may.
     passes_row: bool,
+    /// It has later requests, which use answers.
+    has_steps: bool,
     /// Its placeholders that read the job's file.
     pub(crate) of_file: Vec<&'static str>,
 }
@@ -80,6 +84,7 @@ impl RowUse {
         };
         let mut found = Self {
             of_file: OF_FILE.into_iter().filter(is_used).collect(),
+            has_steps: matches!(call, Call::Http(request) if !request.then.is_empty()),
             ..Self::default()
         };
         for template in read(&texts) {
@@ -94,9 +99,19 @@ impl RowUse {
         let Judging {
             success, extract, ..
         } = call.judging().unwrap_or(&usual);
-        for (flag, text) in [("--success", success), ("--extract", extract)] {
+        let mut expressions = vec![
+            ("--success", success.as_ref()),
+            ("--extract", extract.as_ref()),
+        ];
+        if let Call::Http(request) = call {
+            for poll in request.then.iter().filter_map(|then| then.poll.as_ref()) {
+                expressions.push(("--poll-until", Some(&poll.until)));
+                expressions.push(("--poll-fail", poll.fail.as_ref()));
+            }
+        }
+        for (flag, text) in expressions {
             // An invalid expression is reported later.
-            let expression = text.as_ref().and_then(|text| Expression::new(text).ok());
+            let expression = text.and_then(|text| Expression::new(text).ok());
             let columns = expression.map(|expression| expression.columns());
             let columns = columns.into_iter().flatten();
             found.judged.extend(columns.map(|column| (flag, column)));
@@ -187,7 +202,8 @@ impl RowUse {
                     "`{{{shown}}}` is sent as it is; the list's column is {{col.{column}}}"
                 ));
             }
-            let placeholder = meant_placeholder(word)?;
+            let placeholder = meant_placeholder(word)
+                .filter(|meant| self.has_steps || !meant.contains(['.', '[']))?;
             Some(format!(
                 "`{{{shown}}}` is sent as it is; did you mean {{{placeholder}}}?"
             ))

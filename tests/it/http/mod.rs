@@ -14,6 +14,7 @@ mod refresh;
 mod run;
 mod secrets;
 mod spill;
+mod steps;
 mod streams;
 pub(crate) mod tls;
 pub(crate) mod transport;

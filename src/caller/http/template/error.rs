@@ -17,6 +17,9 @@ pub enum TemplateError {
     /// A placeholder for a file, in a template that belongs to no file.
     #[error("a placeholder for a file cannot be used here")]
     NoFile,
+    /// A placeholder for an answer that is not there yet.
+    #[error("{{{0}}} stands for an answer that comes later: the first request is step1")]
+    TooEarly(String),
     /// A reference to several parameters of a URL, which would be encoded as one word.
     #[error("{0} has parameters with `=`, which would be encoded as one word")]
     Encoded(Reference),

@@ -7,6 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::answer::AnswerField;
 use crate::caller::http::error::unsendable;
 use crate::caller::http::source::Source;
 use crate::job::{FailureKind, Job, Outcome};
@@ -41,6 +42,8 @@ pub(super) enum Field {
     Column(String),
     /// The whole row of the list.
     Row,
+    /// A value of an earlier answer.
+    Answer(AnswerField),
 }
 
 impl Field {
@@ -61,7 +64,7 @@ impl Field {
             "row" => Self::Row,
             name => match name.strip_prefix("col.") {
                 Some(column) if !column.is_empty() => Self::Column(column.to_owned()),
-                _ => return None,
+                _ => Self::Answer(AnswerField::named(name)?),
             },
         })
     }
@@ -117,13 +120,14 @@ impl Field {
                 text.into_owned().into_bytes().into()
             }
             Self::Row => job.columns.row().ok_or_else(no_row)?.as_bytes().into(),
+            Self::Answer(field) => field.text(job)?,
         })
     }
 }
 
 /// Returns the placeholder that a word in braces probably stands for: another word for it, or a slip that leaves out,
 /// adds or swaps letters. A word with another letter is likelier to be meant as it is.
-pub fn meant_placeholder(word: &str) -> Option<&'static str> {
+pub fn meant_placeholder(word: &str) -> Option<String> {
     const NAMES: [&str; 9] = [
         "path", "name", "stem", "index", "size", "mime", "sha256", "text", "base64",
     ];
@@ -137,7 +141,33 @@ pub fn meant_placeholder(word: &str) -> Option<&'static str> {
         ("contents", "text"),
         ("b64", "base64"),
     ];
-    let word = word.trim().to_ascii_lowercase();
+    /// Words before the path of a value in an answer.
+    const ANSWERS: [&str; 2] = ["answer", "header"];
+    const FOR_ANSWERS: [(&str, &str); 7] = [
+        ("answers", "answer"),
+        ("response", "answer"),
+        ("reply", "answer"),
+        ("result", "answer"),
+        ("body", "answer"),
+        ("headers", "header"),
+        ("$headers", "header"),
+    ];
+    let word = word.trim();
+    if let Some(at) = word.find(['.', '[']) {
+        let (head, path) = word.split_at(at);
+        let head = meant(head, &ANSWERS, &FOR_ANSWERS)?;
+        return Some(format!("{head}{path}"));
+    }
+    meant(word, &NAMES, &SYNONYMS).map(str::to_owned)
+}
+
+/// Returns the name that a word is a slip or another word for.
+fn meant(
+    word: &str,
+    names: &[&'static str],
+    synonyms: &[(&str, &'static str)],
+) -> Option<&'static str> {
+    let word = word.to_ascii_lowercase();
     let sorted = |text: &str| {
         let mut letters: Vec<char> = text.chars().collect();
         letters.sort_unstable();
@@ -147,10 +177,10 @@ pub fn meant_placeholder(word: &str) -> Option<&'static str> {
         true => sorted(name) == sorted(&word),
         false => strsim::levenshtein(name, &word) == 1,
     };
-    let mut synonyms = SYNONYMS.into_iter();
+    let mut synonyms = synonyms.iter();
     synonyms
-        .find_map(|(known, name)| (known == word).then_some(name))
-        .or_else(|| NAMES.into_iter().find(|name| is_slip(name)))
+        .find_map(|(known, name)| (*known == word).then_some(*name))
+        .or_else(|| names.iter().copied().find(|name| is_slip(name)))
 }
 
 /// Returns the outcome of an attempt that needs a column which the list lacks for its file.

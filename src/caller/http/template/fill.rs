@@ -177,6 +177,10 @@ fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> R
         out.extend_from_slice(value.as_bytes());
         return Ok(());
     }
+    if let Field::Answer(field) = field {
+        out.extend_from_slice(field.json(job)?.as_bytes());
+        return Ok(());
+    }
     if let Field::Row = field {
         let row = job.columns.row().ok_or_else(no_row)?;
         out.extend_from_slice(row.as_bytes());

@@ -1,5 +1,6 @@
 //! Templates: text with placeholders, filled in one pass. Inserted values are not scanned for placeholders.
 
+mod answer;
 mod error;
 mod field;
 mod fill;
@@ -80,7 +81,45 @@ impl Template {
 
     /// Returns whether any placeholder takes its value from a file or its row.
     pub fn has_field(&self) -> bool {
-        self.fields().next().is_some()
+        self.fields()
+            .any(|field| !matches!(field, Field::Answer(_)))
+    }
+
+    /// Returns whether any placeholder takes its value from an earlier answer.
+    pub fn has_answer(&self) -> bool {
+        self.fields().any(|field| matches!(field, Field::Answer(_)))
+    }
+
+    /// Binds placeholders for answers to the request `step`, counted from 0, that the template is a part of. In the first
+    /// request, where braces may stand for themselves, they do.
+    pub(super) fn bind(self, step: usize, is_lenient: bool) -> Result<Self, TemplateError> {
+        let mut bound = Self::default();
+        for part in self.0 {
+            match part {
+                Part::Inserted(Inserted::Field(Field::Answer(mut field)), context) => {
+                    if field.bind(step) {
+                        let field = Inserted::Field(Field::Answer(field));
+                        bound.0.push(Part::Inserted(field, context));
+                    } else if step == 0 && is_lenient {
+                        bound.push_text(&format!("{{{}}}", field.name()));
+                    } else {
+                        return Err(TemplateError::TooEarly(field.name().to_owned()));
+                    }
+                }
+                Part::Text(text) => bound.push_text(&text),
+                part => bound.0.push(part),
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Returns the indices of the requests whose answers' `Location` the template uses.
+    pub(super) fn led_on_by(&self) -> Vec<usize> {
+        let answers = self.fields().filter_map(|field| match field {
+            Field::Answer(field) if field.is_location() => Some(field.step()),
+            _ => None,
+        });
+        answers.collect()
     }
 
     /// Returns the columns of the list that the template uses.

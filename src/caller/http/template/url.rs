@@ -1,8 +1,15 @@
 //! Templates of URLs. Variables may name the service, as in `{env:BASE}/v1/things` or `http://{env:HOST}/things`. Their
 //! values are parts of the URL as they are. Only a password, a query, and a key in place of a host are secret.
 
+use std::borrow::Cow;
+
+use super::answer::AnswerField;
+use super::field::Field;
+use super::fill::Encoding;
 use super::{Inserted, JsonContext, Part, SecretText, Template, TemplateError};
 use crate::caller::http::reference::Reference;
+use crate::caller::http::source::Source;
+use crate::job::Job;
 use crate::settings::is_credential_in_text;
 
 /// The characters that end the host of a URL.
@@ -68,7 +75,43 @@ impl Template {
         Ok((url, user))
     }
 
-    fn push_text(&mut self, text: &str) {
+    /// Returns the index of the request whose answer names the service, if one does.
+    pub(in crate::caller::http) fn named_by(&self) -> Option<usize> {
+        let before = self.0[..self.before_path()].iter();
+        let mut steps = before.filter_map(|part| match part {
+            Part::Inserted(Inserted::Field(Field::Answer(field)), _) => Some(field.step()),
+            _ => None,
+        });
+        steps.next()
+    }
+
+    /// Splits off a value of an answer at the beginning of a URL, which is a URL itself.
+    pub(in crate::caller::http) fn split_answer(&self) -> (Option<&AnswerField>, Cow<'_, Self>) {
+        match self.0.split_first() {
+            Some((Part::Inserted(Inserted::Field(Field::Answer(field)), _), rest)) => {
+                (Some(field), Cow::Owned(Self(rest.to_vec())))
+            }
+            _ => (None, Cow::Borrowed(self)),
+        }
+    }
+
+    /// Returns the part of the URL up to its path, filled.
+    pub(in crate::caller::http) fn fill_service(
+        &self,
+        job: &Job,
+        source: &Source,
+    ) -> Option<String> {
+        let at = self.before_path();
+        let mut text = Self(self.0[..at].to_vec())
+            .fill(Encoding::Url, job, source)
+            .ok()?;
+        if let Some(Part::Text(next)) = self.0.get(at) {
+            text.extend(next.bytes());
+        }
+        String::from_utf8(text).ok()
+    }
+
+    pub(super) fn push_text(&mut self, text: &str) {
         match self.0.last_mut() {
             Some(Part::Text(before)) => before.push_str(text),
             _ => self.0.push(Part::Text(text.to_owned())),
