@@ -8,6 +8,7 @@ pub(crate) mod failures;
 pub(crate) mod forget;
 pub(crate) mod program;
 pub(crate) mod settings;
+pub(crate) mod then;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use failures::{ClassOrRule, DoneArgs, FailureFilter, Failures, parse_class_or_ru
 use forget::Forget;
 use program::ProgramArgs;
 use settings::{KEPT, LimitArgs, SettingsArgs};
+use then::ThenArgs;
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
 #[derive(Debug, Parser)]
@@ -185,6 +187,10 @@ pub(crate) struct Run {
     pub(crate) class: Vec<ClassRule>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+    /// End, with exit code 75, when only files are left that wait for later requests; `stride resume` makes those that are
+    /// due
+    #[arg(long, help_heading = "This time only")]
+    pub(crate) submit_only: bool,
     #[command(flatten)]
     pub(crate) invocation: InvocationArgs,
     #[command(flatten)]
@@ -218,6 +224,13 @@ pub(crate) struct RequestArgs {
     pub(crate) program: ProgramArgs,
     #[command(flatten)]
     pub(crate) words: CurlArgs,
+    #[command(flatten)]
+    pub(crate) then: ThenArgs,
+    /// Origin that answers may name and that gets the credentials, such as https://files.example.com; repeatable
+    ///
+    /// Credentials go to the origins in your own URLs. An address in an answer with another origin is called without them.
+    #[arg(long, value_name = "ORIGIN", help_heading = "Later requests")]
+    pub(crate) allow_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) answers: AnswerArgs,
 }
@@ -310,6 +323,10 @@ pub(crate) struct Resume {
     pub(crate) worker: Option<String>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+    /// End, with exit code 75, when only files are left that wait for later requests; `stride resume` makes those that are
+    /// due
+    #[arg(long, help_heading = "This time only")]
+    pub(crate) submit_only: bool,
     #[command(flatten)]
     pub(crate) invocation: InvocationArgs,
     #[command(flatten)]

@@ -64,6 +64,16 @@ pub(crate) struct LimitArgs {
     /// '.usage.total_tokens * 0.000002'; `none` removes it
     #[arg(long, value_name = "X|EXPR", allow_hyphen_values = true, value_parser = or_none(parse_cost))]
     pub(crate) cost: Option<OrNone<CallCost>>,
+    /// First wait between two polls of a later request; it grows by half each time, up to ten times itself; the service's
+    /// own wait takes precedence [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
+    pub(crate) poll_every: Option<Duration>,
+    /// Longest time of polling for a file [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
+    pub(crate) poll_for: Option<Duration>,
+    /// Call no new file while so many are submitted and unfinished; `none` removes the limit
+    #[arg(long, value_name = "N", value_parser = or_none(parse_count))]
+    pub(crate) max_submitted: Option<OrNone<u64>>,
     /// Stop at this time of day, such as 06:00, or moment, such as 2030-01-31T06:00; `none` removes the limit
     #[arg(long, value_name = "TIME", value_parser = or_none(parse_until))]
     pub(crate) until: Option<OrNone<i64>>,

@@ -1,5 +1,6 @@
 //! One file for each command; `run` has `resume` and `retry` too.
 
+mod call_lines;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod failures;

@@ -31,7 +31,7 @@ use crate::cli::session::list::{
     refuse_urls, sources,
 };
 use crate::cli::session::loaded::{report_changed, report_loaded};
-use crate::cli::session::not_listed::not_listed;
+use crate::cli::session::not_listed::{not_listed, nothing_listed};
 use crate::cli::session::work::{Calls, keep_settings, prepare, work};
 use crate::cli::session::{storage, worker};
 
@@ -121,6 +121,7 @@ pub(crate) fn run(
     if args.dry_run {
         intake.skip(own_files(db).into_iter().chain(results));
         let planned = PlannedRun {
+            call: &parsed.call,
             plan: &plan,
             settings: &settings,
             base: &base,
@@ -162,7 +163,7 @@ pub(crate) fn run(
     let events = args.outputs.events.as_deref().and_then(resolved);
     intake.skip(own.into_iter().chain(events).chain(results));
     let call = parsed.call.clone();
-    let (mut store, settings) = if is_new {
+    let (mut store, mut settings) = if is_new {
         let new = NewRun {
             call,
             settings,
@@ -225,6 +226,7 @@ pub(crate) fn run(
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
     };
+    settings.submit_only = args.submit_only;
     consent::remember(&parsed.call, store.base());
     let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
@@ -288,6 +290,7 @@ pub(crate) fn resume(
     let mut calls = prepare(db, &mut store, resume, config, class, false, terminal)?;
     calls.keep_folder(&mut store, terminal)?;
     calls.settings = keep_settings(&mut store, config, &resume.settings, class)?;
+    calls.settings.submit_only = resume.submit_only;
     let code = work(db, store, calls, &resume.outputs, terminal)?;
     if code == exit::INCOMPLETE && unreadable(db)? > 0 {
         terminal.say(&format!(
@@ -369,11 +372,12 @@ pub(crate) fn retry(
         let moved = counted(moved, &format!("{word} file"));
         terminal.say(&format!("{moved} pending again"));
     }
-    let settings = keep_settings(&mut store, config, &resume.settings, &rules)?;
+    let mut settings = keep_settings(&mut store, config, &resume.settings, &rules)?;
     let Some(calls) = calls else {
         store.close()?;
         return Ok(exit::DONE);
     };
+    settings.submit_only = resume.submit_only;
     let calls = Calls { settings, ..calls };
     work(db, store, calls, &resume.outputs, terminal)
 }
@@ -489,11 +493,4 @@ fn create(
     storage::set_rescue_folders(&mut store);
     report_loaded(db, &loaded, &survey, intake, terminal);
     Ok(store)
-}
-
-/// Refuses an empty list with `--forget-unlisted`: the command that makes the list has probably failed.
-fn nothing_listed() -> CliError {
-    CliError::usage("--forget-unlisted would forget every file, because the list is empty")
-        .note("nothing was changed")
-        .hint("check the command or the folder that the list comes from")
 }

@@ -8,21 +8,23 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stride::caller::{Credential, Plan, Preview, ResponseHead};
+use stride::caller::{Credential, Plan};
 use stride::export::check_list_columns;
 use stride::governor::{Governor, History};
 use stride::input::Item;
 use stride::job::{
     Answer, Attempt, AttemptId, Columns, FileName, IdempotencyKey, Job, JobId, Outcome, Position,
-    Step, escaped,
+    Step, StepAnswer, escaped,
 };
 use stride::limits::Measure;
+use stride::retry::{Next, Record};
 use stride::settings::{Call, Settings, show_duration};
 use stride::store::{Location, Reader};
 
 use crate::cli::args::Try;
+use crate::cli::commands::call_lines::{answer_lines, call_lines, head_lines, message};
 use crate::cli::config::Config;
-use crate::cli::output::error::{CliError, made_by, printed, quoted};
+use crate::cli::output::error::{CliError, made_by, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{bold, data, lines};
@@ -37,8 +39,6 @@ use crate::cli::session::list::{listed_names, refuse_urls};
 use crate::cli::session::loaded::some;
 use crate::cli::session::worker;
 
-/// The maximum number of bytes of a request's body.
-const SHOWN: usize = 4096;
 /// The maximum number of missing files to name.
 const MISSING_NAMED: u64 = 5;
 /// Stands for the idempotency key of a call that is not made.
@@ -46,6 +46,7 @@ const KEY: &str = "(derived for each file; a repeat after an unknown outcome kee
 
 /// A run before its start.
 pub(crate) struct PlannedRun<'p> {
+    pub(crate) call: &'p Call,
     pub(crate) plan: &'p Plan,
     pub(crate) settings: &'p Settings,
     /// The folder against which names resolve.
@@ -130,11 +131,14 @@ pub(crate) fn dry_run(
     if let Some(item) = first {
         let job = job(item, planned.base)?;
         out.push(format!("first call, for {}:", job.path));
-        match call_lines(planned.plan, &job, &attempt(), KEY) {
+        match call_lines(planned.plan, &job, &attempt(&random(), Step::FIRST), KEY) {
             Ok(lines) => out.extend(lines),
             Err(outcome) => out.push(format!("  cannot be built: {}", message(&outcome))),
         }
     }
+    let lines_of_call = planned.call.lines().into_iter();
+    let later = lines_of_call.filter(|(name, _)| name.starts_with("step "));
+    out.extend(later.map(|(name, value)| format!("{name}: {value}")));
     terminal.say("dry run: nothing was called or written");
     printed(lines(out))
 }
@@ -184,51 +188,116 @@ pub(crate) fn try_one(
     if is_given {
         check_judged(db, &row_use, &job)?;
     }
-    let attempt = attempt();
     if let Some(proxy) = plan.proxy() {
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
     }
-    let key = attempt.key.to_string();
-    let lines = call_lines(&plan, &job, &attempt, &key).map_err(|outcome| {
-        let reason = escaped(message(&outcome).as_bytes());
-        CliError::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
-            .note("no call was made")
-            .hint("correct the request or the file, or use another file")
-    })?;
-    for line in lines {
-        terminal.say(&line);
-    }
-    for slip in row_use.slips(&job.columns.names()) {
-        terminal.say(&format!("{} {slip}", bold("note:")));
-    }
-    let began = Instant::now();
-    let called = plan.call_once(&job, &attempt);
-    let (outcome, head) = called.map_err(|error| CliError::of(exit::ERROR, &*error))?;
-    let took = began.elapsed();
-    for line in plan.said() {
-        terminal.say(&line);
-    }
-    if let Some(ResponseHead {
-        version,
-        status,
-        headers,
-    }) = head
-    {
-        terminal.say(&format!("< {version} {status}"));
-        for (name, value) in headers {
-            terminal.say(&format!("< {name}: {}", escaped(value.as_bytes())));
+    let slips = row_use.slips(&job.columns.names());
+    show(
+        &call_all(&plan, job, &slips, &settings, terminal)?,
+        terminal,
+    )
+}
+
+/// Makes all calls for a file, and shows each. Returns the outcome of the last.
+fn call_all(
+    plan: &Plan,
+    mut job: Job,
+    slips: &[String],
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<Outcome, CliError> {
+    let (run, mut step) = (random(), Step::FIRST);
+    let mut polling = Instant::now();
+    loop {
+        let attempt = attempt(&run, step);
+        let is_repeated = step.asked > 0;
+        if !is_repeated {
+            let key = attempt.key.to_string();
+            let lines = call_lines(plan, &job, &attempt, &key).map_err(|outcome| {
+                let reason = escaped(message(&outcome).as_bytes());
+                CliError::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
+                    .note(match step.index {
+                        0 => "no call was made".to_owned(),
+                        made => format!("{} made", counted(made.into(), "call")),
+                    })
+                    .hint("correct the request or the file, or use another file")
+            })?;
+            lines.iter().for_each(|line| terminal.say(line));
         }
-        terminal.say("<");
+        for slip in slips.iter().filter(|_| step == Step::FIRST) {
+            terminal.say(&format!("{} {slip}", bold("note:")));
+        }
+        let began = Instant::now();
+        let called = plan.call_once(&job, &attempt);
+        let (outcome, head) = called.map_err(|error| CliError::of(exit::ERROR, &*error))?;
+        let took = began.elapsed().as_millis();
+        for line in plan.said() {
+            terminal.say(&line);
+        }
+        let is_repeat_of_poll = is_repeated && matches!(outcome, Outcome::NotReady { .. });
+        if let Some(head) = head.filter(|_| !is_repeat_of_poll) {
+            head_lines(head).iter().for_each(|line| terminal.say(line));
+        }
+        for remark in plan.remarks() {
+            terminal.say(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
+        }
+        plan.warnings()
+            .iter()
+            .for_each(|warning| terminal.warn(warning));
+        let wait = match outcome {
+            Outcome::Advanced { answer, next, wait } => {
+                answer_lines(&answer)
+                    .iter()
+                    .for_each(|line| terminal.say(line));
+                terminal.say(&format!("took {took} ms; the next request follows"));
+                let body = answer.body.bytes();
+                let body = body.map_err(|error| CliError::of(exit::ERROR, &error))?;
+                job.answers.push(StepAnswer {
+                    body: body.into_owned(),
+                    status: answer.status,
+                    media_type: answer.media_type,
+                    headers: answer.headers,
+                });
+                step = Step {
+                    index: step.index + 1,
+                    kind: next,
+                    ..Step::FIRST
+                };
+                polling = Instant::now();
+                wait.unwrap_or_default()
+            }
+            outcome @ Outcome::NotReady { .. } => {
+                step.since = polling.elapsed();
+                let policy = settings.retry_policy();
+                let (next, _) = policy.after(Record::default(), &step, &outcome, 0.0);
+                let Next::Poll(wait) = next else {
+                    return Ok(outcome);
+                };
+                step.asked += 1;
+                if let Outcome::NotReady { words, .. } = &outcome {
+                    let wait = show_duration(wait);
+                    let words = escaped(words.as_bytes());
+                    terminal.say(&format!(
+                        "not ready ({words}); the same request follows in {wait}"
+                    ));
+                }
+                wait
+            }
+            outcome => {
+                terminal.say(&format!("took {took} ms; nothing was recorded"));
+                return Ok(outcome);
+            }
+        };
+        pause(wait);
     }
-    for remark in plan.remarks() {
-        terminal.say(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
-    }
-    plan.warnings()
-        .iter()
-        .for_each(|warning| terminal.warn(warning));
-    let took = took.as_millis();
-    terminal.say(&format!("took {took} ms; nothing was recorded"));
-    show(&outcome, terminal)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`stride try` has no queue, and no other event to wait for"
+)]
+fn pause(wait: Duration) {
+    std::thread::sleep(wait);
 }
 
 /// Refuses expressions with a column that the list does not have.
@@ -344,100 +413,24 @@ fn job(item: Item, base: &Path) -> Result<Job, CliError> {
     })
 }
 
-/// Creates an attempt outside of any run, with a random idempotency key.
-fn attempt() -> Attempt {
+/// Returns a random seed of idempotency keys, for calls outside of any run.
+fn random() -> [u8; 16] {
     let mut run = [0; 16];
-    // Ignore failure: the key is then the same for every `stride try`.
+    // Ignore failure: the keys are then the same for every `stride try`.
     let _ = getrandom::fill(&mut run);
+    run
+}
+
+/// Creates an attempt outside of any run.
+fn attempt(run: &[u8; 16], step: Step) -> Attempt {
     let job = JobId(1);
     Attempt {
         id: AttemptId { job, number: 1 },
-        key: IdempotencyKey::derive(&run, job, 0),
+        key: IdempotencyKey::derive(run, job, step.index.into()),
         repeat: false,
         suspect: false,
-        step: Step::FIRST,
+        step,
     }
-}
-
-/// Formats a call, with `key` as its idempotency key.
-///
-/// # Errors
-///
-/// The outcome of a call that cannot be made.
-fn call_lines(
-    plan: &Plan,
-    job: &Job,
-    attempt: &Attempt,
-    key: &str,
-) -> Result<Vec<String>, Outcome> {
-    match plan {
-        Plan::Http(plan) => {
-            let preview = plan.preview(job, attempt, SHOWN)?;
-            Ok(request_lines(&preview, key))
-        }
-        Plan::Exec(plan) => {
-            let words = plan.words(job, attempt)?;
-            let words: Vec<String> = words.iter().map(|word| quoted(Path::new(word))).collect();
-            Ok(vec![format!("> {}", words.join(" "))])
-        }
-        Plan::Worker(plan) => {
-            let words = plan.words().iter().map(|word| quoted(Path::new(word)));
-            let words: Vec<String> = words.collect();
-            let command = match plan.is_starter() {
-                true => "(the program that starts stride)".to_owned(),
-                false => words.join(" "),
-            };
-            let line = plan.call_line(job, attempt);
-            let line = line.replace(&attempt.key.to_string(), key);
-            Ok(vec![
-                format!("> {command}"),
-                format!("> {}", line.trim_end()),
-            ])
-        }
-    }
-}
-
-/// Formats a request, with `key` as its idempotency key.
-fn request_lines(preview: &Preview, key: &str) -> Vec<String> {
-    let line = |text: &str| format!("> {}", escaped(text.as_bytes()));
-    let mut lines = vec![line(&format!("{} {}", preview.method, preview.url))];
-    for (name, value) in &preview.headers {
-        let value = match name.as_str() {
-            "idempotency-key" => key,
-            _ => value,
-        };
-        lines.push(line(&format!("{name}: {value}")));
-    }
-    lines.push(">".to_owned());
-    let Some(length) = preview.length else {
-        return lines;
-    };
-    let Ok(text) = std::str::from_utf8(whole_characters(&preview.body)) else {
-        lines.push(format!("> ({length} bytes that are not text)"));
-        return lines;
-    };
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let body = text.split('\n');
-    lines.extend(body.map(|text| line(text.strip_suffix('\r').unwrap_or(text))));
-    // Compare with `SHOWN`, not with the shown length: masks make even a complete body differ from `length`.
-    if length > SHOWN as u64 {
-        lines.push(format!("> … ({length} bytes in all)"));
-    }
-    lines
-}
-
-/// Cuts an incomplete character off the end.
-fn whole_characters(bytes: &[u8]) -> &[u8] {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        _ => bytes,
-    }
-}
-
-fn message(outcome: &Outcome) -> &str {
-    outcome
-        .failure()
-        .map_or("the request cannot be made", |failure| &failure.message)
 }
 
 /// Prints the answer's body to stdout and the verdict to stderr.
@@ -449,6 +442,10 @@ fn show(outcome: &Outcome, terminal: &Terminal) -> Result<u8, CliError> {
                 .map_err(|error| CliError::of(exit::ERROR, &error))?;
             let verdict = "a run would record this as the file's result".to_owned();
             (body, verdict, exit::DONE)
+        }
+        Outcome::NotReady { words, .. } => {
+            let verdict = format!("not ready within --poll-for: {}", escaped(words.as_bytes()));
+            (Cow::default(), verdict, exit::INCOMPLETE)
         }
         Outcome::Interrupted => (Cow::default(), "interrupted".to_owned(), exit::ERROR),
         outcome => {

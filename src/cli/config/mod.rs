@@ -263,7 +263,7 @@ fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Cl
     // A past moment has stopped the run once, and must not stop it again.
     settings.until = settings.until.filter(|until| *until > wall_clock());
     replace!(args: LimitArgs, but rate => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
-        cost until);
+        cost poll_every poll_for max_submitted until);
     if !args.rate.is_empty() {
         let rates = Rates::parse(args.rate.iter().map(String::as_str));
         settings.rates = rates

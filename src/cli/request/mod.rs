@@ -18,23 +18,22 @@ pub(crate) mod results_folder;
 mod slips;
 mod stored;
 mod templates;
+mod then;
 mod transport;
 mod url;
 mod withheld;
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use stride::caller::Braces;
 use stride::curl::{self, CurlError, ParsedOption, Spec};
 
 use crate::cli::args::RequestArgs;
-use crate::cli::output::error::{CliError, quoted};
-use crate::cli::output::named;
+use crate::cli::output::error::CliError;
 pub(crate) use credentials::{
     CredentialArgs, GivenAgain, changed_request, lines, parse_credentials,
 };
-use options::{LARGEST_CONFIG, Options};
+use options::Options;
 use parsed::ParsedCall;
 pub(crate) use stored::stored;
 pub(crate) use templates::{RowUse, templates};
@@ -52,6 +51,7 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedCall, CliError> {
         }
         None => parse_request(args)?,
     };
+    then::add(args, &mut parsed)?;
     let folder = args.answers.output_dir.as_deref();
     // The run's base is not known here.
     let folder = folder.map(|folder| results_folder::stored(folder, Path::new("")));
@@ -73,7 +73,7 @@ fn refuse_options(args: &RequestArgs) -> Result<(), CliError> {
 
 fn parse_request(args: &RequestArgs) -> Result<ParsedCall, CliError> {
     let mut given = match &args.curl {
-        Some(command) => curl::command(&pasted(command)?)?,
+        Some(command) => curl::command(&file::pasted(command)?)?,
         None => Vec::new(),
     };
     if let Some(url) = &args.url {
@@ -98,24 +98,6 @@ fn parse_request(args: &RequestArgs) -> Result<ParsedCall, CliError> {
         *judging = args.answers.judging(false);
     }
     Ok(parsed)
-}
-
-/// Returns the pasted command, which `@FILE` and `-` have elsewhere: its quotes may end those of a shell.
-fn pasted(given: &str) -> Result<Cow<'_, str>, CliError> {
-    let path = match given {
-        "-" => "/dev/stdin",
-        given => match given.strip_prefix('@') {
-            Some(path) => path,
-            None => return Ok(given.into()),
-        },
-    };
-    let text = named::read_text(path, LARGEST_CONFIG).map_err(|error| {
-        let path = quoted(path.as_ref());
-        CliError::usage(format!("cannot read the command in {path}"))
-            .cause(error.to_string())
-            .hint("use --curl @FILE with a file that has the command, or --curl - to paste it")
-    })?;
-    Ok(text.into())
 }
 
 impl From<CurlError> for CliError {

@@ -9,19 +9,25 @@ use stride::settings::{
 };
 
 use super::data::{self, Data, FORM, Kind};
+use super::file::{self, LARGEST_CONFIG};
 use super::header::{self, ParsedHeader};
 use super::numbers::{bytes, seconds};
 use super::parsed::{CurlLimits, ParsedCall};
 use super::slips::{self, Part};
-use super::withheld::withhold;
-use super::{file, form, json, url};
+use super::withheld::{share, withhold};
+use super::{form, json, url};
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
 
-/// The largest configuration file or pasted command, in bytes: it may have data in it.
-pub(super) const LARGEST_CONFIG: u64 = 64 << 20;
 /// The depth to which configuration files may refer to each other.
 const DEEPEST_CONFIG: usize = 8;
+
+/// The place of a request among those of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    First,
+    Later,
+}
 
 /// The options of a request in their order, with those of configuration files in place of `-K`.
 pub(super) struct Options {
@@ -80,7 +86,36 @@ impl Options {
         self.braces == Braces::Pasted
     }
 
+    /// Parses the run's first request.
     pub(super) fn parse(self) -> Result<ParsedCall, CliError> {
+        let limits = self.limits()?;
+        let mut notes = self.without_effect();
+        let (request, credentials) = self.request(Step::First, &[], &mut notes)?;
+        Ok(ParsedCall {
+            call: Call::Http(Box::new(request)),
+            credentials,
+            limits,
+            notes,
+        })
+    }
+
+    /// Returns the options of curl that are settings of stride.
+    pub(super) fn limits(&self) -> Result<CurlLimits, CliError> {
+        let seconds = |name| self.last(&[name]).map_or(Ok(None), seconds);
+        Ok(CurlLimits {
+            timeout: seconds("max-time")?,
+            connect_timeout: seconds("connect-timeout")?,
+            max_response: self.last(&["max-filesize"]).map_or(Ok(None), bytes)?,
+        })
+    }
+
+    /// Parses one request of a run whose other requests have the credentials `known`. Returns its further ones.
+    pub(super) fn request(
+        self,
+        step: Step,
+        known: &[Credential],
+        notes: &mut Vec<String>,
+    ) -> Result<(Request, Vec<Credential>), CliError> {
         let (mut url, user) = header::without_user(&self.url()?, self.braces)?;
         if user.is_some() && self.has("disallow-username-in-url") {
             return Err(
@@ -88,8 +123,7 @@ impl Options {
                     .hint("leave out the name, or the option"),
             );
         }
-        let mut notes = self.without_effect();
-        let mut headers = self.headers(&url, user, &mut notes)?;
+        let mut headers = self.headers(&url, user, notes)?;
         let (transport, proxy_credential) = self.transport()?;
         let (body, query) = self.body(&mut url, &mut headers)?;
         if self.is_pasted() && !self.has("globoff") {
@@ -107,32 +141,27 @@ impl Options {
             ..Request::default()
         };
         json::check(&request, media_type(&request.headers))?;
-        if !mentions_file(&request) {
-            return Err(CliError::usage("the request is the same for every file")
-                .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
+        if !mentions(&request, step) {
+            return Err(match step {
+                Step::First => CliError::usage("the request is the same for every file")
+                    .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"),
+                Step::Later => CliError::usage("a request of --then is the same for every file")
+                    .hint("put a part of the answer before into it, such as {answer.id} or {header.location}"),
+            });
         }
-        let credentials = proxy_credential
+        let own = proxy_credential
             .into_iter()
             .chain(credentials.into_iter().flatten());
-        let mut credentials: Vec<Credential> = credentials.collect();
-        let withheld = withhold(&mut request);
+        let mut own = share(&mut request, own.collect(), known)?;
+        let all: Vec<Credential> = known.iter().chain(&own).cloned().collect();
+        let withheld = withhold(&mut request, &all);
         for credential in &withheld {
             let name = credential.reference().unwrap_or(&credential.name);
             let place = format!("`{name}` in the request");
             slips::check(&place, &credential.value, Part::Credential)?;
         }
-        credentials.extend(withheld);
-        let seconds = |name| self.last(&[name]).map_or(Ok(None), seconds);
-        Ok(ParsedCall {
-            call: Call::Http(Box::new(request)),
-            credentials,
-            limits: CurlLimits {
-                timeout: seconds("max-time")?,
-                connect_timeout: seconds("connect-timeout")?,
-                max_response: self.last(&["max-filesize"]).map_or(Ok(None), bytes)?,
-            },
-            notes,
-        })
+        own.extend(withheld);
+        Ok((request, own))
     }
 
     fn url(&self) -> Result<String, CliError> {
@@ -172,7 +201,7 @@ impl Options {
     }
 
     /// Describes the options that have no effect.
-    fn without_effect(&self) -> Vec<String> {
+    pub(super) fn without_effect(&self) -> Vec<String> {
         let named = |role: Role| {
             let given = self.list.iter().filter(|given| given.option.role == role);
             let mut names: Vec<&str> = given.map(|given| given.written.as_str()).collect();
@@ -384,10 +413,10 @@ fn is_named(header: &Header, name: &str) -> bool {
 }
 
 /// Returns whether a request differs from file to file.
-fn mentions_file(request: &Request) -> bool {
-    let has = |text: &str| Template::read(text, Braces::Pasted).is_ok_and(|text| text.has_field());
-    let in_json =
-        |text: &str| Template::read(text, Braces::Json).is_ok_and(|text| text.has_field());
+fn mentions(request: &Request, step: Step) -> bool {
+    let differs = |text: &Template| text.has_field() || step == Step::Later && text.has_answer();
+    let has = |text: &str| Template::read(text, Braces::Pasted).is_ok_and(|text| differs(&text));
+    let in_json = |text: &str| Template::read(text, Braces::Json).is_ok_and(|text| differs(&text));
     let in_piece = |piece: &Piece| match piece {
         Piece::Text { template, escape } if *escape == Escape::Json => in_json(template),
         Piece::Text { template: text, .. } | Piece::Bytes { path: text, .. } => has(text),
@@ -395,7 +424,7 @@ fn mentions_file(request: &Request) -> bool {
     let in_body = match &request.body {
         Body::File => true,
         // A request of stride's own without a body need not even have the file's name.
-        Body::Nothing => !request.pasted,
+        Body::Nothing => !request.pasted && step == Step::First,
         Body::Pieces { pieces } => pieces.iter().any(in_piece),
         Body::Multipart { fields } => fields.iter().any(|field| match &field.content {
             Content::Text(text) | Content::File(text) | Content::TextOf(text) => has(text),

@@ -19,7 +19,7 @@ pub(crate) struct ParsedCall {
 }
 
 /// Options of curl that are settings of stride.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CurlLimits {
     pub(super) timeout: Option<Duration>,
     pub(super) connect_timeout: Option<Duration>,

@@ -4,19 +4,22 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
-use stride::caller::{Braces, Credential, Reference, Template};
+use stride::caller::{Braces, Credential, PROXY_AUTHORIZATION, Reference, Template};
 use stride::settings::{
     Body, Content, Escape, HeaderValue, Piece, Request, is_credential, is_credential_in_text,
     is_sensitive,
 };
 
-/// Takes the values out of a request whose names look like those of credentials. References stay.
-pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
+use crate::cli::output::error::CliError;
+
+/// Takes the values out of a request whose names look like those of credentials. References stay. `known` are the
+/// credentials of the run so far.
+pub(super) fn withhold(request: &mut Request, known: &[Credential]) -> Vec<Credential> {
     let braces = match request.pasted {
         true => Braces::Pasted,
         false => Braces::Ours,
     };
-    let mut taken = Taken::new(Braces::of_body(request.pasted, false));
+    let mut taken = Taken::new(Braces::of_body(request.pasted, false), known);
     for header in &mut request.headers {
         if let HeaderValue::Template(value) = &header.value
             && is_sensitive(&header.name)
@@ -47,7 +50,55 @@ pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
         }
         Body::File | Body::Nothing => {}
     }
-    taken.found
+    taken.found.split_off(known.len())
+}
+
+/// Gives the withheld headers of a request the credentials `known` from requests before it. A header takes the value of
+/// its name there; one with another value becomes a placeholder. Returns the credentials that are not known.
+///
+/// # Errors
+///
+/// The password of a proxy is another one.
+pub(super) fn share(
+    request: &mut Request,
+    own: Vec<Credential>,
+    known: &[Credential],
+) -> Result<Vec<Credential>, CliError> {
+    if known.is_empty() {
+        return Ok(own);
+    }
+    let (proxy, own): (Vec<_>, Vec<_>) = own
+        .into_iter()
+        .partition(|credential| credential.name.eq_ignore_ascii_case(PROXY_AUTHORIZATION));
+    let named = |name: &str| {
+        known
+            .iter()
+            .find(|known| known.name.eq_ignore_ascii_case(name))
+    };
+    for proxy in &proxy {
+        if named(&proxy.name).is_some_and(|known| known.value != proxy.value) {
+            return Err(
+                CliError::usage("two requests have different passwords for a proxy")
+                    .hint("use the same proxy for all requests"),
+            );
+        }
+    }
+    let mut taken = Taken::new(Braces::of_body(request.pasted, false), known);
+    let mut headers = request.headers.iter_mut();
+    let mut seen: Vec<String> = Vec::new();
+    for Credential { name, value } in own {
+        let withheld = headers.find(|header| header.value == HeaderValue::Withheld);
+        let is_second = seen.iter().any(|seen| seen.eq_ignore_ascii_case(&name));
+        seen.push(name.clone());
+        let is_same = named(&name).is_some_and(|known| known.value == value) && !is_second;
+        if let Some(header) = withheld.filter(|_| !is_same) {
+            header.value = HeaderValue::Template(taken.take(&name, value));
+        }
+    }
+    let is_new = |proxy: &Credential| named(&proxy.name).is_none();
+    let mut found = taken.found.split_off(known.len());
+    found.extend(proxy.into_iter().filter(is_new));
+    Ok(found)
 }
 
 /// The credentials that have been taken out.
@@ -58,8 +109,8 @@ struct Taken {
 }
 
 impl Taken {
-    fn new(body: Braces) -> Self {
-        let found = Vec::new();
+    fn new(body: Braces, known: &[Credential]) -> Self {
+        let found = known.to_vec();
         Self { found, body }
     }
 
@@ -236,7 +287,7 @@ mod tests {
             url: url.to_owned(),
             ..Request::default()
         };
-        let taken = withhold(&mut request).into_iter();
+        let taken = withhold(&mut request, &[]).into_iter();
         let taken = taken.map(|credential| (credential.name, credential.value));
         (request.url, taken.collect())
     }
@@ -273,7 +324,7 @@ mod tests {
     fn only_members_with_the_name_of_a_credential_are_taken_out_of_json() {
         let json =
             r#"{"text": "{text}", "max_tokens": 5, "auth": {"api_key": "a\"b", "key": "title"}}"#;
-        let mut taken = Taken::new(Braces::Body);
+        let mut taken = Taken::new(Braces::Body, &[]);
         assert_eq!(taken.json(json), json.replace(r#"a\"b"#, "{given:api_key}"));
         assert_eq!(taken.found[0].value, r#"a\"b"#);
         assert_eq!(

@@ -105,3 +105,10 @@ fn like(db: &Location, unknown: &[FileName]) -> String {
         command(db, &export)
     )
 }
+
+/// Refuses an empty list with `--forget-unlisted`: the command that makes the list has probably failed.
+pub(crate) fn nothing_listed() -> CliError {
+    CliError::usage("--forget-unlisted would forget every file, because the list is empty")
+        .note("nothing was changed")
+        .hint("check the command or the folder that the list comes from")
+}

@@ -170,7 +170,8 @@ fn move_results(call: &Call, base: &Path, given: Option<&Path>) -> Result<Option
 
 /// Returns true if a file is left to call.
 pub(crate) fn has_work(store: &Store) -> bool {
-    store.counts().pending + store.counts().running > 0
+    let counts = store.counts();
+    counts.pending + counts.waiting + counts.running > 0
 }
 
 /// Returns whether the program that started stride makes the calls. It expects to be greeted even if there are none.
