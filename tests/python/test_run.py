@@ -38,7 +38,7 @@ def test_the_results_are_a_mapping_in_the_order_of_the_list(quiet):
     assert "other" not in results and 7 not in results
     with pytest.raises(KeyError, match="other is no file of this call"):
         results["other"]
-    assert results.counts == {"total": 20, "pending": 0, "running": 0, "done": 20, "failed": 0, "held": 0}
+    assert results.counts == {"total": 20, "pending": 0, "waiting": 0, "running": 0, "done": 20, "failed": 0, "held": 0}
     assert results.failures == [] and "20 of 20" in repr(results)
     program("export", "--db", "run.db", "-o", "all.json")
     assert json.loads(Path("all.json").read_text()) == results.to_dict()
@@ -185,6 +185,17 @@ def test_a_value_that_is_no_result_is_kept_as_text(quiet):
     assert kept["odd"] == "<Odd without a text: RuntimeError>"
     program("recheck", "--db", "run.db")
     assert len(stride.open("run.db").failures) == len(values)
+
+
+def test_a_file_that_waits_for_its_next_request_has_no_result(quiet):
+    stride.run(["a", "b"], label, **quiet)
+    with sqlite3.connect("run.db") as run:
+        # As in the run of another program, between two requests of a call.
+        run.execute("UPDATE work SET state = 6, not_before = 0 WHERE job = 0")
+    results = stride.open("run.db")
+    assert list(results) == ["b"] and [record["state"] for record in results.rows()] == ["waiting", "done"]
+    with pytest.raises(KeyError, match="a is waiting"):
+        results["a"]
 
 
 def test_results_in_files(quiet):
@@ -647,10 +658,10 @@ def test_calls_in_doubt_are_named(quiet):
     assert results.in_doubt == ["in doubt", 'more "doubt"'] == stride.open("run.db").in_doubt
     # The counts are those of the run, which is read only for names and results.
     whole = stride.open("run.db")
-    assert whole.counts == {"total": 5, "pending": 0, "running": 0, "done": 2, "failed": 3, "held": 0}
+    assert whole.counts == {"total": 5, "pending": 0, "waiting": 0, "running": 0, "done": 2, "failed": 3, "held": 0}
     assert whole._lines is None and results.counts == whole.counts
     part = stride.run(files[:2], call, **quiet)
-    assert part.counts == {"total": 2, "pending": 0, "running": 0, "done": 1, "failed": 1, "held": 0}
+    assert part.counts == {"total": 2, "pending": 0, "waiting": 0, "running": 0, "done": 1, "failed": 1, "held": 0}
     # A call that is not made leaves the doubt about the one before it.
 
     def refused(file):

@@ -26,7 +26,7 @@ _COLUMNS = (
 _HEAD = re.compile(rb'\{"file":"([^"\\]*)","path_bytes":null,"state":"([a-z]+)",')
 # The settings of a run that `retry` keeps, and that the run itself does not.
 _KEPT = ("threads", "processes", "classify", "progress")
-_STATES = ("pending", "running", "done", "failed", "held")
+_STATES = ("pending", "waiting", "running", "done", "failed", "held")
 _NUMBERS = {state: number for number, state in enumerate(_STATES)}
 _DONE = _NUMBERS["done"]
 
