@@ -58,6 +58,28 @@ CREATE TABLE job (
 
 CREATE UNIQUE INDEX job_path ON job (coalesce(plain, path));
 
+-- The rows of `--pool` that sessions have used. A run without a pool has none.
+CREATE TABLE lane (
+    number   INTEGER PRIMARY KEY CHECK (number > 0),
+    -- A hash of the row's name, or of the values of a row without one, keyed with the run's UUID.
+    identity BLOB NOT NULL UNIQUE CHECK (length(identity) = 16),
+    -- The only value of a row that is stored.
+    name     TEXT,
+    -- The latest session's pool has the row.
+    present  INTEGER NOT NULL DEFAULT 1,
+    -- The account's limits and waits, as in `limiter_state`.
+    closed_until  INTEGER,
+    found_rate    REAL CHECK (found_rate > 0),
+    found_at_once INTEGER CHECK (found_at_once > 0),
+    proven   INTEGER NOT NULL DEFAULT 0,
+    -- Calls that were perhaps sent, and their results.
+    calls    INTEGER NOT NULL DEFAULT 0,
+    results  INTEGER NOT NULL DEFAULT 0,
+    -- Why the latest session stopped to use the row, as in `runner`, and the last failure in the service's words.
+    stopped  TEXT,
+    stopped_words TEXT
+) STRICT;
+
 -- The queue: one narrow row for each job, which claims and settlements update.
 CREATE TABLE work (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
@@ -75,6 +97,8 @@ CREATE TABLE work (
     generation INTEGER NOT NULL DEFAULT 0,
     -- The job failed for good before `stride retry` made it pending, so its failures say nothing about the service.
     failed_before INTEGER NOT NULL DEFAULT 0,
+    -- The lane of the next call, because the service knows the key or the handle there. NULL: any lane.
+    lane       INTEGER REFERENCES lane (number),
     CHECK (attempts > 0 OR state = 0 OR state = 5)
 ) STRICT;
 
@@ -82,6 +106,8 @@ CREATE TABLE work (
 CREATE INDEX work_open ON work (state) WHERE state <> 2;
 -- Waiting jobs, by the moment of their next step.
 CREATE INDEX work_due ON work (not_before) WHERE state = 6;
+-- Open jobs that are bound to a lane, in the order of their next calls.
+CREATE INDEX work_bound ON work (lane, coalesce(not_before, 0)) WHERE lane IS NOT NULL AND (state = 0 OR state = 6);
 -- Jobs that may kill their process. It has few rows.
 CREATE INDEX work_may_kill ON work (job) WHERE crashes >= 2;
 
@@ -149,6 +175,8 @@ CREATE TABLE attempt (
     -- the call's own cost is unknown, the price is that of the dearest call before; `cost_unknown` counts such calls.
     cost         INTEGER CHECK (cost >= 0),
     cost_unknown INTEGER NOT NULL DEFAULT 0 CHECK (cost_unknown >= 0),
+    -- The lane, if the run has a pool.
+    lane            INTEGER REFERENCES lane (number),
     PRIMARY KEY (job, number),
     CHECK ((ended IS NULL) = (outcome IS NULL)),
     CHECK (class IS NULL OR outcome = 'failed' OR outcome = 'throttled' OR outcome = 'not_sent' OR outcome = 'in_doubt'
@@ -255,12 +283,15 @@ CREATE TABLE limiter_state (
 
 -- Usage of the rates in each second of the last day.
 CREATE TABLE usage (
+    -- 0 without a pool.
+    lane   INTEGER NOT NULL DEFAULT 0,
     -- The second since 1970.
-    second INTEGER PRIMARY KEY,
+    second INTEGER NOT NULL,
     calls  INTEGER NOT NULL CHECK (calls >= 0),
     bytes  INTEGER NOT NULL CHECK (bytes >= 0),
-    weight INTEGER NOT NULL CHECK (weight >= 0)
-) STRICT;
+    weight INTEGER NOT NULL CHECK (weight >= 0),
+    PRIMARY KEY (lane, second)
+) STRICT, WITHOUT ROWID;
 
 -- Files that stride wrote for this run (exports, events), so that a walk does not take them for input.
 CREATE TABLE artifact (
@@ -274,14 +305,14 @@ CREATE TABLE list (
 
 -- A stable view for people and other programs.
 CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended, step, polls,
-                      cost, cost_unknown) AS
+                      cost, cost_unknown, lane) AS
 SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,
        lower(substr(hex(attempt.key), 1, 8) || '-' || substr(hex(attempt.key), 9, 4) || '-' ||
              substr(hex(attempt.key), 13, 4) || '-' || substr(hex(attempt.key), 17, 4) || '-' ||
              substr(hex(attempt.key), 21)),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),
-       attempt.step + 1, attempt.polls, attempt.cost / 1000000000.0, attempt.cost_unknown
+       attempt.step + 1, attempt.polls, attempt.cost / 1000000000.0, attempt.cost_unknown, attempt.lane
 FROM attempt JOIN job ON job.id = attempt.job;
 
 -- A stable view for people and other programs: a row for each job, with its result and an attempt. In list order:

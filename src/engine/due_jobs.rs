@@ -52,7 +52,7 @@ impl DueJobs {
         if self.page.is_empty() && self.next.is_some_and(|next| next <= now) {
             // Quarantined jobs stay due.
             let most = PAGE + quarantine.len() as usize;
-            let due = group.due(most, longest)?;
+            let due = group.due(0, most, longest)?;
             self.next = due.next.map(|wait| now + wait);
             self.page.extend(due.jobs);
         }

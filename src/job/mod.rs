@@ -25,6 +25,7 @@ mod columns;
 mod ending;
 mod hint;
 mod kind;
+mod lane;
 mod media;
 mod name;
 mod stamp;
@@ -48,6 +49,7 @@ pub(crate) use columns::{Members, text_of};
 pub use ending::ending;
 pub use hint::{Hint, Policy};
 pub use kind::FailureKind;
+pub use lane::{Lane, LaneIdentity};
 #[cfg(feature = "jq")]
 pub(crate) use media::replace_lone_surrogates;
 pub(crate) use media::without_lone_surrogates;
@@ -232,6 +234,8 @@ pub struct Attempt {
     pub suspect: bool,
     /// The step to make.
     pub step: Step,
+    /// The index of the pool's row that makes the call; 0 without a pool.
+    pub lane: u16,
 }
 
 /// A complete, successful answer.

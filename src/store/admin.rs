@@ -81,6 +81,8 @@ impl Store {
             seen_settings: read::json(&connection, "SELECT settings FROM run")?,
             has_columns: read::has_columns(&connection)?,
             has_drawn: false,
+            lanes: Vec::new(),
+            noted_lanes: Vec::new(),
             rescue_folders: path.parent().map(Path::to_owned).into_iter().collect(),
             imported: Vec::new(),
             base: base(&connection, &path)?,

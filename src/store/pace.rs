@@ -9,15 +9,19 @@ use super::error::{Result, doing};
 use super::limit;
 use super::statement::{all, execute};
 use super::system::now;
-use super::values::{milliseconds, path_from_sql};
+use super::values::{milliseconds, moment, path_from_sql};
 use super::writer::Store;
 use crate::event::Flow;
-use crate::governor::{Action, Checkpoint, Fault, History, LaneHistory, LearnedLimits, LimitedBy};
+use crate::governor::{
+    Action, Checkpoint, Fault, History, LaneCheckpoint, LaneHistory, LearnedLimits, LimitedBy,
+};
 use crate::job::{AttemptId, FileName, Money, Price};
 use crate::limits::{Cost, PastCharge, Usage};
 
 /// Longest window of a rate, in seconds. Earlier usage no longer counts.
 const LONGEST_WINDOW: i64 = 86_400;
+/// The lane of a run without a pool, in the usage.
+pub(super) const NO_POOL: u32 = 0;
 /// Milliseconds in a second.
 const SECOND: i64 = 1000;
 
@@ -54,7 +58,7 @@ impl Store {
         let now = now();
         let noted = noted(&self.connection)?;
         let lane = LaneHistory {
-            spent: spent(&self.connection, now)?,
+            spent: spent(&self.connection, NO_POOL, now)?,
             closed_for: noted
                 .closed_until
                 .map(|until| milliseconds(until.saturating_sub(now)))
@@ -62,8 +66,15 @@ impl Store {
             found: noted.found,
             proven: noted.proven,
         };
+        let mut lanes = self.lane_histories()?;
+        for pooled in &mut lanes {
+            pooled.found.width = lane.found.width;
+        }
+        if lanes.is_empty() {
+            lanes.push(lane);
+        }
         Ok(History {
-            lanes: vec![lane],
+            lanes,
             used: noted.used,
             dearest: noted.dearest,
             stopped_by_guard: stopped_by_guard(&self.connection)?,
@@ -76,7 +87,12 @@ impl Store {
     ///
     /// The database cannot be read.
     pub fn spent(&self) -> Result<Vec<Vec<PastCharge>>> {
-        Ok(vec![spent(&self.connection, now())?])
+        let now = now();
+        let numbers = self.lanes.iter().map(|lane| lane.number);
+        let numbers = numbers.chain(self.lanes.is_empty().then_some(NO_POOL));
+        numbers
+            .map(|lane| spent(&self.connection, lane, now))
+            .collect()
     }
 
     /// Forgets the wait that the service asked for, and the waits of jobs for a repeat. Waits between polls stay.
@@ -88,6 +104,7 @@ impl Store {
         self.change("forgetting a wait", |connection| {
             connection.execute_batch(
                 "UPDATE limiter_state SET closed_until = NULL;
+                 UPDATE lane SET closed_until = NULL;
                  UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;
                  UPDATE work SET not_before = 0 WHERE state = 6 AND EXISTS (
                      SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts
@@ -97,10 +114,11 @@ impl Store {
     }
 }
 
-fn spent(connection: &Connection, now: i64) -> Result<Vec<PastCharge>> {
-    let sql = "SELECT second, calls, bytes, weight FROM usage WHERE second >= ?1 ORDER BY second";
-    let oldest = [now / SECOND - LONGEST_WINDOW];
-    all(connection, sql, oldest, "reading the usage", |row| {
+/// Reads the usage of a lane.
+pub(super) fn spent(connection: &Connection, lane: u32, now: i64) -> Result<Vec<PastCharge>> {
+    let sql = "SELECT second, calls, bytes, weight FROM usage WHERE lane = ?1 AND second >= ?2 ORDER BY second";
+    let values = params![lane, now / SECOND - LONGEST_WINDOW];
+    all(connection, sql, values, "reading the usage", |row| {
         // Count usage at the end of its second. A second in the future, written before the clock was set back, is now.
         let begin = row.get::<_, i64>(0)?.saturating_mul(SECOND);
         let end = begin.saturating_add(SECOND - 1);
@@ -161,10 +179,18 @@ pub(super) fn remember(
     flow: &Flow,
     now: i64,
 ) -> Result<()> {
-    let at = |duration: Duration| {
-        i64::try_from(duration.as_millis()).map_or(i64::MAX, |ms| now.saturating_add(ms))
+    let at = |duration: Duration| moment(now, duration);
+    let lane = match memory.lanes.as_slice() {
+        [lane] => *lane,
+        lanes => LaneCheckpoint {
+            proven: lanes.iter().any(|lane| lane.proven),
+            found: LearnedLimits {
+                width: lanes.first().and_then(|lane| lane.found.width),
+                ..LearnedLimits::default()
+            },
+            ..LaneCheckpoint::default()
+        },
     };
-    let lane = memory.lanes.first().copied().unwrap_or_default();
     let sql = "UPDATE limiter_state SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3,
                       closed_until = ?4, found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
                       found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13,
@@ -212,12 +238,12 @@ pub(super) fn replace_price(
 }
 
 /// Adds to the usage, never in an earlier second than before: setting the clock back must not age it.
-pub(super) fn spend(transaction: &Transaction<'_>, cost: &Cost, now: i64) -> Result<()> {
-    let sql = "INSERT INTO usage (second, calls, bytes, weight)
-               VALUES (max(?1, coalesce((SELECT max(second) FROM usage), 0)), ?2, ?3, ?4)
-               ON CONFLICT (second) DO UPDATE SET calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
+pub(super) fn spend(transaction: &Transaction<'_>, lane: u32, cost: &Cost, now: i64) -> Result<()> {
+    let sql = "INSERT INTO usage (lane, second, calls, bytes, weight)
+               VALUES (?5, max(?1, coalesce((SELECT max(second) FROM usage WHERE lane = ?5), 0)), ?2, ?3, ?4)
+               ON CONFLICT (lane, second) DO UPDATE SET calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
                                                   weight = weight + excluded.weight";
-    let values = params![now / SECOND, cost.calls, cost.bytes, cost.weight];
+    let values = params![now / SECOND, cost.calls, cost.bytes, cost.weight, lane];
     execute(transaction, sql, values, "storing the usage").map(drop)
 }
 
@@ -228,8 +254,9 @@ pub(super) fn give_back(
     cost: &Cost,
 ) -> Result<()> {
     let sql = "UPDATE usage SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
-               WHERE second = (SELECT max(second) FROM usage, attempt
-                               WHERE job = ?1 AND number = ?2 AND second <= coalesce(polled, started) / 1000)";
+               WHERE (lane, second) = (SELECT usage.lane, max(second) FROM usage, attempt
+                                       WHERE job = ?1 AND number = ?2 AND usage.lane = coalesce(attempt.lane, 0)
+                                             AND second <= coalesce(polled, started) / 1000)";
     let AttemptId { job, number } = attempt;
     let values = params![job.0, number, cost.calls, cost.bytes, cost.weight];
     execute(transaction, sql, values, "taking usage back").map(drop)

@@ -7,22 +7,23 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing};
 use super::identity;
+use super::lanes;
 use super::owner;
 use super::pace;
 use super::progress;
 use super::settle::Settler;
 use super::statement::{LazyStatement, all, execute};
 use super::system::now;
-use super::types::{Claim, Due, Offer, Settlement};
+use super::types::{Claim, Due, HeldOfLane, LaneWork, Offer, Settlement};
 use super::values::{
     milliseconds, path_from_sql, position_of, shift, state_from_sql, state_to_sql,
 };
 use super::writer::Store;
 use crate::event::{Counts, Flow};
-use crate::governor::Checkpoint;
+use crate::governor::{Checkpoint, LaneCheckpoint};
 use crate::job::{
-    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Money, Outcome, Position,
-    Step, StepKind,
+    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Lane, Money, Outcome,
+    Position, Step, StepKind,
 };
 use crate::limits::Cost;
 use crate::retry::{MAY_KILL, Record};
@@ -54,7 +55,7 @@ impl Store {
             settler: Settler::new(connection, &self.base),
             peek: LazyStatement::new(
                 connection,
-                "SELECT attempts + 1, path, charged, crashes, generation, failed_before, state
+                "SELECT attempts + 1, path, charged, crashes, generation, failed_before, state, lane IS NOT NULL
                  FROM work JOIN job ON job.id = work.job WHERE work.job = ?1 AND (state = 0 OR state = 6)",
             ),
             claim: LazyStatement::new(
@@ -63,8 +64,8 @@ impl Store {
             ),
             attempt: LazyStatement::new(
                 connection,
-                "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls, polled, cost)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls, polled, cost, lane)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             ),
             poll: LazyStatement::new(
                 connection,
@@ -81,10 +82,11 @@ impl Store {
             has_columns: self.has_columns,
             has_drawn: self.has_drawn,
             now: now(),
-            spent: Cost {
-                calls: 0,
-                ..Cost::default()
-            },
+            spent: vec![NOTHING; self.lanes.len().max(1)],
+            work: vec![LaneWork::default(); self.lanes.len()],
+            lanes: &self.lanes,
+            noted_lanes: &mut self.noted_lanes,
+            noting: None,
         })
     }
 }
@@ -106,12 +108,24 @@ pub struct Group<'s> {
     has_columns: bool,
     has_drawn: bool,
     now: i64,
-    /// Usage of the claims in this group.
-    spent: Cost,
+    lanes: &'s [Lane],
+    /// Usage of the claims in this group, of each lane.
+    spent: Vec<Cost>,
+    work: Vec<LaneWork>,
+    noted_lanes: &'s mut Vec<LaneCheckpoint>,
+    /// The lanes' states that this group stores.
+    noting: Option<Vec<LaneCheckpoint>>,
 }
 
+const NOTHING: Cost = Cost {
+    calls: 0,
+    bytes: 0,
+    weight: 0,
+};
+
 impl Group<'_> {
-    /// Returns up to `limit` pending jobs from a place in the list on, in list order. Cuts stored waits to `longest`,
+    /// Returns up to `limit` pending jobs from a place in the list on, in list order, without those that are bound to a lane
+    /// and do not crash their process. Cuts stored waits to `longest`,
     /// because the clock may have jumped since.
     ///
     /// # Errors
@@ -120,41 +134,58 @@ impl Group<'_> {
     pub fn offer(&self, from: Position, limit: usize, longest: Duration) -> Result<Vec<Offer>> {
         let sql = if self.has_drawn {
             "SELECT drawn.job, not_before, crashes FROM drawn CROSS JOIN work ON work.job = drawn.job
-             WHERE state = 0 AND drawn.job >= ?1 ORDER BY drawn.job LIMIT ?2"
+             WHERE state = 0 AND (lane IS NULL OR crashes >= 2) AND drawn.job >= ?1 ORDER BY drawn.job LIMIT ?2"
         } else {
             "SELECT job, not_before, crashes FROM work
-             WHERE state = 0 AND state <> 2 AND job >= ?1 ORDER BY job LIMIT ?2"
+             WHERE state = 0 AND state <> 2 AND (lane IS NULL OR crashes >= 2) AND job >= ?1 ORDER BY job LIMIT ?2"
         };
         let read = |row: &Row<'_>| self.read_offer(row, longest);
         let (values, what) = (params![from.0, limit], "reading pending files");
         all(&self.transaction, sql, values, what, read)
     }
 
-    /// Returns up to `limit` waiting jobs that are due and do not crash their process, the earliest first. If the first one
-    /// waits longer than `longest`, the clock was set back: all are due then.
+    /// Returns up to `limit` waiting jobs that are due and do not crash their process, the earliest first. With a pool, those
+    /// that are bound to this lane, pending ones too. If the first one waits longer than `longest`, the clock was set back:
+    /// all are due then.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn due(&self, limit: usize, longest: Duration) -> Result<Due> {
-        let due = self.due_by(self.now, limit)?;
+    pub fn due(&self, lane: usize, limit: usize, longest: Duration) -> Result<Due> {
+        let due = self.due_by(lane, self.now, limit)?;
         match due.next {
-            Some(next) if due.jobs.is_empty() && next > longest => self.due_by(i64::MAX, limit),
+            Some(next) if due.jobs.is_empty() && next > longest => {
+                self.due_by(lane, i64::MAX, limit)
+            }
             _ => Ok(due),
         }
     }
 
-    fn due_by(&self, moment: i64, limit: usize) -> Result<Due> {
-        let sql = if self.has_drawn {
-            "SELECT drawn.job, not_before FROM drawn CROSS JOIN work ON work.job = drawn.job
-             WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 ORDER BY not_before LIMIT ?3"
-        } else {
-            "SELECT job, not_before FROM work
-             WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 ORDER BY not_before LIMIT ?3"
+    fn due_by(&self, lane: usize, moment: i64, limit: usize) -> Result<Due> {
+        let lane = self.lanes.get(lane).map(|lane| lane.number);
+        let sql = match (self.has_drawn, lane) {
+            (true, None) => {
+                "SELECT drawn.job, not_before FROM drawn CROSS JOIN work ON work.job = drawn.job
+                 WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 AND ?4 IS NULL ORDER BY not_before LIMIT ?3"
+            }
+            (false, None) => {
+                "SELECT job, not_before FROM work
+                 WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 AND ?4 IS NULL ORDER BY not_before LIMIT ?3"
+            }
+            (true, Some(_)) => {
+                "SELECT drawn.job, coalesce(not_before, 0) FROM drawn CROSS JOIN work ON work.job = drawn.job
+                 WHERE lane = ?4 AND (state = 0 OR state = 6) AND crashes < 2
+                       AND coalesce(not_before, 0) BETWEEN ?1 AND ?2 ORDER BY coalesce(not_before, 0) LIMIT ?3"
+            }
+            (false, Some(_)) => {
+                "SELECT job, coalesce(not_before, 0) FROM work
+                 WHERE lane = ?4 AND lane IS NOT NULL AND (state = 0 OR state = 6) AND crashes < 2
+                       AND coalesce(not_before, 0) BETWEEN ?1 AND ?2 ORDER BY coalesce(not_before, 0) LIMIT ?3"
+            }
         };
         let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get(1)?));
         let between = |first: i64, last: i64, limit: usize| {
-            let values = params![first, last, limit];
+            let values = params![first, last, limit, lane];
             all(
                 &self.transaction,
                 sql,
@@ -198,7 +229,7 @@ impl Group<'_> {
     }
 
     /// Returns up to a thousand pending jobs from a place in the list on, or from its end: first those that were never
-    /// called, none that may kill its process.
+    /// called, none that may kill its process or is bound to a lane.
     ///
     /// # Errors
     ///
@@ -207,15 +238,15 @@ impl Group<'_> {
         let sql = match (self.has_drawn, from.is_some()) {
             (true, _) => {
                 "SELECT drawn.job, attempts FROM drawn CROSS JOIN work ON work.job = drawn.job
-                 WHERE state = 0 AND crashes < ?2 AND drawn.job >= ?1 ORDER BY drawn.job DESC LIMIT 1000"
+                 WHERE state = 0 AND lane IS NULL AND crashes < ?2 AND drawn.job >= ?1 ORDER BY drawn.job DESC LIMIT 1000"
             }
             (false, true) => {
                 "SELECT job, attempts FROM work
-                 WHERE state = 0 AND state <> 2 AND crashes < ?2 AND job >= ?1 ORDER BY job LIMIT 1000"
+                 WHERE state = 0 AND state <> 2 AND lane IS NULL AND crashes < ?2 AND job >= ?1 ORDER BY job LIMIT 1000"
             }
             (false, false) => {
                 "SELECT job, attempts FROM work
-                 WHERE state = 0 AND state <> 2 AND crashes < ?2 AND job >= ?1 ORDER BY job DESC LIMIT 1000"
+                 WHERE state = 0 AND state <> 2 AND lane IS NULL AND crashes < ?2 AND job >= ?1 ORDER BY job DESC LIMIT 1000"
             }
         };
         let values = params![from.map_or(0, |from| from.0), MAY_KILL];
@@ -285,6 +316,22 @@ impl Group<'_> {
         cost: Cost,
         price: Option<Money>,
     ) -> Result<Option<Claim>> {
+        self.claim_in(0, job, chunk, cost, price)
+    }
+
+    /// As [`Group::claim`], for a lane of this session.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::claim`].
+    pub fn claim_in(
+        &mut self,
+        lane: usize,
+        job: JobId,
+        chunk: usize,
+        cost: Cost,
+        price: Option<Money>,
+    ) -> Result<Option<Claim>> {
         // An UPDATE with RETURNING is slower: SQLite creates and drops a table for it.
         let (base, run) = (self.base, &self.uuid);
         let open = self.peek.get().and_then(|statement| {
@@ -306,6 +353,7 @@ impl Group<'_> {
                         repeat: false,
                         suspect: record.crashes > 0,
                         step: Step::FIRST,
+                        lane: lane as u16,
                     },
                     record,
                     job: Job {
@@ -316,6 +364,7 @@ impl Group<'_> {
                         columns: Columns::default(),
                         answers: Vec::new(),
                     },
+                    is_bound: row.get(7)?,
                 };
                 Ok((claim, state_from_sql(row.get(6)?)?))
             });
@@ -347,6 +396,7 @@ impl Group<'_> {
                 claim.job.file = base.join(file.as_path());
             }
         }
+        let of_pool = self.lanes.get(lane).map(|lane| lane.number);
         let (key, polls) = (
             claim.attempt.key.0,
             Some(step.polls).filter(|polls| *polls > 0),
@@ -360,15 +410,20 @@ impl Group<'_> {
             let price = price.filter(|_| step.kind == StepKind::Write);
             let price = price.map(|price| price.0);
             let values = params![
-                job.0, number, runner, chunk, key, now, step.index, polls, polled, price
+                job.0, number, runner, chunk, key, now, step.index, polls, polled, price, of_pool
             ];
             self.attempt.execute(values, "recording an attempt")?;
             self.after.attempts += 1;
         }
         shift(&mut self.after, state, JobState::Running, 1)?;
-        self.spent.calls += cost.calls;
-        self.spent.bytes = self.spent.bytes.saturating_add(cost.bytes);
-        self.spent.weight = self.spent.weight.saturating_add(cost.weight);
+        if let Some(spent) = self.spent.get_mut(lane) {
+            spent.calls += cost.calls;
+            spent.bytes = spent.bytes.saturating_add(cost.bytes);
+            spent.weight = spent.weight.saturating_add(cost.weight);
+        }
+        if let Some(work) = self.work.get_mut(lane) {
+            work.calls += 1;
+        }
         Ok(Some(claim))
     }
 
@@ -419,6 +474,57 @@ impl Group<'_> {
         Ok(false)
     }
 
+    /// Holds the open jobs that are bound to a lane, because no further call goes there. `retry --held` begins them anew, in
+    /// any lane. `reason` becomes part of their last attempts' messages.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn hold_lane(&mut self, lane: usize, reason: &str) -> Result<Vec<HeldOfLane>> {
+        match self.lanes.get(lane) {
+            Some(lane) => lanes::hold(
+                &self.transaction,
+                &mut self.after,
+                Some(lane.number),
+                reason,
+            ),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns the lane to which an open job is bound.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn bound(&self, job: JobId) -> Result<Option<usize>> {
+        let sql = "SELECT lane FROM work WHERE job = ?1 AND lane IS NOT NULL";
+        let found: Vec<u32> = all(&self.transaction, sql, [job.0], "reading a lane", |row| {
+            row.get(0)
+        })?;
+        let of = |number: &u32| self.lanes.iter().position(|lane| lane.number == *number);
+        Ok(found.first().and_then(of))
+    }
+
+    /// Counts a result of a lane.
+    pub fn count_result(&mut self, lane: usize) {
+        if let Some(work) = self.work.get_mut(lane) {
+            work.results += 1;
+        }
+    }
+
+    /// Records why no further call of this session goes to a lane.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn stop_lane(&self, lane: usize, reason: &str, words: &str) -> Result<()> {
+        let lane = self.lanes.get(lane);
+        lane.map_or(Ok(()), |lane| {
+            lanes::stop(&self.transaction, lane, reason, words)
+        })
+    }
+
     /// Returns the number of jobs in each state, this group included.
     pub fn counts(&self) -> Counts {
         self.after
@@ -429,7 +535,12 @@ impl Group<'_> {
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn remember(&self, memory: &Checkpoint, flow: &Flow) -> Result<()> {
+    pub fn remember(&mut self, memory: &Checkpoint, flow: &Flow) -> Result<()> {
+        if !self.lanes.is_empty() {
+            let (states, noted) = (&memory.lanes, &self.noted_lanes);
+            lanes::remember(&self.transaction, self.lanes, states, noted, self.now)?;
+            self.noting = Some(states.clone());
+        }
         pace::remember(&self.transaction, memory, flow, self.now)
     }
 
@@ -440,10 +551,18 @@ impl Group<'_> {
     /// The database cannot be written; then nothing of the group is.
     pub fn commit(self) -> Result<Counts> {
         add_counts(&self.transaction, self.counts, &self.after)?;
-        if self.spent.calls > 0 {
-            pace::spend(&self.transaction, &self.spent, self.now)?;
+        for (index, spent) in self.spent.iter().enumerate() {
+            if spent.calls > 0 {
+                let lane = self.lanes.get(index);
+                let lane = lane.map_or(pace::NO_POOL, |lane| lane.number);
+                pace::spend(&self.transaction, lane, spent, self.now)?;
+            }
         }
+        lanes::add_work(&self.transaction, self.lanes, &self.work)?;
         owner::commit(self.transaction, "committing")?;
+        if let Some(noting) = self.noting {
+            *self.noted_lanes = noting;
+        }
         *self.counts = self.after;
         Ok(self.after)
     }

@@ -64,7 +64,8 @@ pub(super) fn renew(connection: &Connection, job: Option<i64>) -> Result<u64> {
         None => "?1 IS NULL",
     };
     let sql = format!(
-        "UPDATE work SET generation = generation + 1
+        "UPDATE work SET generation = generation + 1,
+                         lane = CASE WHEN EXISTS (SELECT 1 FROM progress WHERE progress.job = work.job) THEN lane END
          WHERE job IN (SELECT work.job {IN_DOUBT} AND {chosen})"
     );
     execute(connection, &sql, [job], RENEWING).map(|jobs| jobs as u64)

@@ -80,8 +80,12 @@ impl Store {
         let sql = "UPDATE run SET call = ?1, request = ?2";
         execute(&transaction, sql, params![to_json(call), request], CHANGING)?;
         // Successes under the old rules say nothing about the new ones.
-        let sql = "UPDATE limiter_state SET proven = 0";
-        execute(&transaction, sql, [], CHANGING)?;
+        for sql in [
+            "UPDATE limiter_state SET proven = 0",
+            "UPDATE lane SET proven = 0",
+        ] {
+            execute(&transaction, sql, [], CHANGING)?;
+        }
         let renewed = match old.sent() == call.sent() {
             true => 0,
             false => renew(&transaction, None)?,

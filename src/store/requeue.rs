@@ -111,8 +111,12 @@ fn make_pending(connection: &Connection, counts: &mut Counts) -> Result<u64> {
         let jobs = all(connection, sql, [state_to_sql(state)], REQUEUING, read)?;
         shift(counts, state, JobState::Pending, jobs.into_iter().sum())?;
     }
-    for table in ["step_answer", "progress"] {
-        let sql = format!("DELETE FROM {table} {ANEW}");
+    for begin in [
+        "DELETE FROM step_answer",
+        "DELETE FROM progress",
+        "UPDATE work SET lane = NULL",
+    ] {
+        let sql = format!("{begin} {ANEW}");
         execute(connection, &sql, [], REQUEUING)?;
     }
     let moved = execute(connection, PENDING, [], REQUEUING)? as u64;

@@ -196,6 +196,8 @@ impl Saved {
             price: self.price,
             next: self.next,
             record: self.counted,
+            binds: self.record.outcome.as_deref() == Some("in_doubt")
+                || self.record.status == Some(409),
         };
         Settler::new(transaction, base).settle(&ended, self.ended)
     }

@@ -38,6 +38,8 @@ pub(super) struct Ended<'s> {
     pub(super) price: Option<Price>,
     pub(super) next: Next,
     pub(super) record: Record,
+    /// The service may know the key: a repeat goes to the same lane.
+    pub(super) binds: bool,
 }
 
 impl<'s> From<&'s Settlement> for Ended<'s> {
@@ -76,8 +78,22 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
             price: settlement.price,
             next: settlement.next,
             record: settlement.record,
+            binds: binds(&settlement.outcome),
         }
     }
+}
+
+impl Ended<'_> {
+    /// Returns true if the job's next step follows, or its poll is repeated: the account knows a handle.
+    fn waits(&self) -> bool {
+        matches!(self.next, Next::Advance(_) | Next::Poll(_))
+    }
+}
+
+/// Returns true if the service may know the key of an attempt: the outcome is unknown, or the operation is unfinished.
+pub(super) fn binds(outcome: &Outcome) -> bool {
+    let status = outcome.failure().and_then(|failure| failure.status);
+    matches!(outcome, Outcome::InDoubt(_)) || status == Some(409)
 }
 
 /// Settles attempts inside the caller's transaction. The caller updates the counts.
@@ -98,7 +114,9 @@ impl<'c> Settler<'c> {
             base,
             job: LazyStatement::new(
                 connection,
-                "UPDATE work SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
+                "UPDATE work SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7,
+                        lane = CASE WHEN ?8 THEN (SELECT lane FROM attempt WHERE job = ?1 AND number = ?2)
+                                    WHEN ?7 <> generation THEN NULL ELSE lane END
                  WHERE job = ?1 AND attempts = ?2 AND state = 1",
             ),
             attempt: LazyStatement::new(
@@ -126,8 +144,7 @@ impl<'c> Settler<'c> {
             Next::Hold => (JobState::Held, None),
             Next::Again(Duration::ZERO) if !ended.step.is_later() => (JobState::Pending, None),
             Next::Again(wait) | Next::Advance(wait) | Next::Poll(wait) => {
-                let waits = ended.step.is_later() || !matches!(ended.next, Next::Again(_));
-                let state = match waits {
+                let state = match ended.step.is_later() || ended.waits() {
                     true => JobState::Waiting,
                     false => JobState::Pending,
                 };
@@ -141,7 +158,8 @@ impl<'c> Settler<'c> {
             not_before,
             ended.record.charged,
             ended.record.crashes,
-            ended.record.generation
+            ended.record.generation,
+            state != JobState::Done && (ended.binds || ended.step.is_later() || ended.waits())
         ];
         let jobs = self.job.execute(values, "settling a file")?;
         let source = ended.result.and_then(|answer| answer.source);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::job::{Attempt, AttemptId, Checksum, Job, JobId, Outcome, Position, Price, Step};
+use crate::governor::LearnedLimits;
+use crate::job::{
+    Attempt, AttemptId, Checksum, FileName, Job, JobId, Lane, Outcome, Position, Price, Step,
+};
 use crate::retry::{Next, Record};
 
 /// A pending job.
@@ -36,6 +39,8 @@ pub struct Claim {
     pub attempt: Attempt,
     /// The job's history.
     pub record: Record,
+    /// The call was bound to its lane.
+    pub is_bound: bool,
 }
 
 /// An ended attempt's outcome and its job's next state.
@@ -57,4 +62,39 @@ pub struct Settlement {
     pub next: Next,
     /// The job's history, this attempt included.
     pub record: Record,
+}
+
+/// A lane as the latest session left it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneStatus {
+    /// The lane.
+    pub lane: Lane,
+    /// The latest session's pool has the row.
+    pub is_present: bool,
+    /// Calls that were perhaps sent.
+    pub calls: u64,
+    /// Results of these calls.
+    pub results: u64,
+    /// The account's limits, as far as they were found.
+    pub found: LearnedLimits,
+    /// The end of the wait that the service asked for, in milliseconds since 1970.
+    pub closed_until: Option<i64>,
+    /// The word of the reason for which the lane has ended, and the service's words.
+    pub stopped: Option<(String, String)>,
+}
+
+/// The calls and the results of a lane in one group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct LaneWork {
+    pub(super) calls: u64,
+    pub(super) results: u64,
+}
+
+/// A job that was held because its lane no longer exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldOfLane {
+    /// Its name.
+    pub path: FileName,
+    /// Its latest attempt.
+    pub attempt: AttemptId,
 }

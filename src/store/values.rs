@@ -50,6 +50,11 @@ pub(super) fn columns_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result
     })
 }
 
+/// Returns the moment after a time, in milliseconds since 1970.
+pub(super) fn moment(now: i64, after: Duration) -> i64 {
+    i64::try_from(after.as_millis()).map_or(i64::MAX, |ms| now.saturating_add(ms))
+}
+
 pub(super) fn state_to_sql(state: JobState) -> i64 {
     state as i64
 }

@@ -9,6 +9,8 @@ use super::error::{Result, doing};
 use super::lock::Lock;
 use super::owner::{self, Owner};
 use crate::event::Counts;
+use crate::governor::LaneCheckpoint;
+use crate::job::Lane;
 use crate::settings::Settings;
 
 /// The one writer of a run's database.
@@ -27,6 +29,10 @@ pub struct Store {
     /// Only drawn jobs are offered.
     pub(super) has_drawn: bool,
     pub(super) runner: Option<i64>,
+    /// The lanes of this session; none without a pool.
+    pub(super) lanes: Vec<Lane>,
+    /// The lanes' states that were stored last.
+    pub(super) noted_lanes: Vec<LaneCheckpoint>,
     /// SQLite's `data_version` at the last check for changed settings.
     pub(super) data_version: i64,
     /// Folders for rescue files, the best first.

@@ -212,6 +212,7 @@ mod tests {
             repeat: false,
             suspect: false,
             step: Step::FIRST,
+            lane: 0,
         };
         let filled = words.fill(&job(name, base.path()), &attempt, base.path());
         let filled = filled.map_err(|outcome| format!("{outcome:?}"))?;
@@ -292,6 +293,7 @@ mod tests {
             repeat: false,
             suspect: false,
             step: Step::FIRST,
+            lane: 0,
         };
         for (word, is_sent) in [("{}", false), ("{size}", false), ("{name}", true)] {
             let words = Words::new(&["x".to_owned(), word.to_owned()]).unwrap();

@@ -430,6 +430,7 @@ fn attempt(run: &[u8; 16], step: Step) -> Attempt {
         repeat: false,
         suspect: false,
         step,
+        lane: 0,
     }
 }
 

@@ -106,7 +106,7 @@ impl Schedule {
             }
         };
         match found {
-            None => Ok(fresh(group.due(SPOTS, self.longest_poll)?.jobs)),
+            None => Ok(fresh(group.due(0, SPOTS, self.longest_poll)?.jobs)),
             found => Ok(found),
         }
     }

@@ -48,7 +48,7 @@ impl Writer<'_> {
     /// Stores the governor's state and the usage in a transaction of their own.
     pub(super) fn remember(&mut self, now: Duration) -> Result<(), StoreError> {
         let flow = flow(&self.schedule, self.store.counts().open(), now);
-        let group = begin(self.store, &self.sink)?;
+        let mut group = begin(self.store, &self.sink)?;
         group.remember(&self.schedule.governor.checkpoint(now), &flow)?;
         group.commit()?;
         self.noted = Some((flow.why, now));

@@ -77,6 +77,7 @@ fuzz_target!(|input: Input| {
         repeat: false,
         suspect: false,
         step: Step::FIRST,
+        lane: 0,
     };
     // A value that is invalid in a header prevents the request; in the URL alone it does not.
     let alone = Request {

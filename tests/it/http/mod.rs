@@ -153,6 +153,7 @@ fn attempt(number: u32) -> Attempt {
         repeat: false,
         suspect: false,
         step: Step::FIRST,
+        lane: 0,
     }
 }
 

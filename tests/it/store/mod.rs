@@ -3,6 +3,7 @@
 mod columns;
 mod create;
 mod flat;
+mod lanes;
 mod load;
 mod open;
 mod owner;

@@ -37,10 +37,11 @@ fn attempts(fixture: &Fixture, path: &str) -> Vec<Vec<Value>> {
             "step",
             "polls",
             "cost",
-            "cost_unknown"
+            "cost_unknown",
+            "lane"
         ]
     );
-    let rows = statement.query_map([path], |row| (0..15).map(|i| row.get(i)).collect());
+    let rows = statement.query_map([path], |row| (0..16).map(|i| row.get(i)).collect());
     rows.unwrap().map(Result::unwrap).collect()
 }
 
@@ -98,6 +99,7 @@ fn an_attempt_goes_from_claim_to_result() {
         Value::Null,
         Value::Null,
         Value::Integer(0),
+        Value::Null,
     ];
     assert_eq!(row[11..], rest);
     for time in &row[9..11] {
