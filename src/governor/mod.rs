@@ -446,6 +446,10 @@ impl Governor {
     /// Decides about quarantined files when no others are left. Returns true if all of them fail. Otherwise an account has
     /// refused them: its lane stops, and files with [`SharedCause::Service`] stay pending.
     pub fn resolve_quarantine(&mut self) -> bool {
+        // The lanes that refused them have stopped already.
+        if matches!(self.halt, Some(StopReason::Fault(_))) {
+            return false;
+        }
         let open = self.by_room(self.clock);
         let mut stops = false;
         for index in &open {
