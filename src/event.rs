@@ -6,7 +6,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::governor::{LimitedBy, StopReason};
-use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position, Price};
+use crate::job::{
+    AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position, Price, Step,
+};
 use crate::settings::Settings;
 
 /// The number of jobs in each state, and of attempts.
@@ -160,6 +162,9 @@ pub enum Event {
         /// The attempt. Serializes to its number.
         #[serde(serialize_with = "attempt_number")]
         attempt: AttemptId,
+        /// Its step. Serializes to `step` and `polls`, from the second step on.
+        #[serde(flatten)]
+        step: Step,
         /// Its idempotency key.
         key: IdempotencyKey,
         /// The job's position in the list.
@@ -188,6 +193,9 @@ pub enum Event {
         attempt: AttemptId,
         /// The job's state now.
         state: JobState,
+        /// The state in which it was kept.
+        #[serde(skip)]
+        from: JobState,
     },
     /// A condition of the database or its disk.
     #[serde(skip)]
@@ -286,6 +294,9 @@ pub struct Settled {
     /// The attempt. Serializes to its number.
     #[serde(serialize_with = "attempt_number")]
     pub attempt: AttemptId,
+    /// Its step, as in [`Event::Claimed`].
+    #[serde(flatten)]
+    pub step: Step,
     /// Its idempotency key.
     pub key: IdempotencyKey,
     /// The word for the outcome.
@@ -358,6 +369,7 @@ mod tests {
         let settled = Settled {
             path: "a.txt".into(),
             attempt,
+            step: Step::FIRST,
             key,
             outcome: "succeeded",
             state: JobState::Done,
@@ -402,12 +414,30 @@ mod tests {
                 Event::Claimed {
                     path: FileName::new(*b"caf\xe9"),
                     attempt,
+                    step: Step::FIRST,
                     key,
                     position: Position(4),
                     chunk: 1,
                 },
                 format!(
                     r#"{{"event":"claimed","path":"caf�","path_bytes":"Y2Fm6Q==","attempt":2,"key":"{key}","position":4,"chunk":1}}"#
+                ),
+            ),
+            (
+                Event::Claimed {
+                    path: "a.txt".into(),
+                    attempt,
+                    step: Step {
+                        index: 1,
+                        polls: 3,
+                        ..Step::FIRST
+                    },
+                    key,
+                    position: Position(4),
+                    chunk: 1,
+                },
+                format!(
+                    r#"{{"event":"claimed","path":"a.txt","attempt":2,"step":2,"polls":3,"key":"{key}","position":4,"chunk":1}}"#
                 ),
             ),
             (
@@ -428,6 +458,7 @@ mod tests {
                     path: "a.txt".into(),
                     attempt,
                     state: JobState::Failed,
+                    from: JobState::Pending,
                 },
                 r#"{"event":"gave_up","path":"a.txt","attempt":2,"state":"failed"}"#.to_owned(),
             ),

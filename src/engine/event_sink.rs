@@ -94,6 +94,7 @@ impl EventSink {
             path: claim.job.path.clone(),
             position: claim.job.position,
             attempt: claim.attempt.id,
+            step: claim.attempt.step,
             key: claim.attempt.key,
             chunk: slot,
         });
@@ -102,12 +103,16 @@ impl EventSink {
     pub(super) fn settled(&self, claim: Claim, settlement: &Settlement, state: JobState) {
         let failure = settlement.outcome.failure();
         let status = match &settlement.outcome {
-            Outcome::Succeeded(answer) => answer.status,
-            outcome => outcome.failure().and_then(|failure| failure.status),
+            Outcome::NotReady { status, .. } => *status,
+            outcome => match outcome.answer() {
+                Some(answer) => answer.status,
+                None => failure.and_then(|failure| failure.status),
+            },
         };
         self.emit(Event::Settled(Box::new(Settled {
             path: claim.job.path,
             attempt: claim.attempt.id,
+            step: claim.attempt.step,
             key: claim.attempt.key,
             outcome: settlement.outcome.as_str(),
             class: failure.map(|failure| failure.class),

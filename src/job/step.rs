@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use strum::{EnumString, IntoStaticStr};
 
 /// The kind of a step. It determines what follows a call in doubt.
@@ -53,6 +54,21 @@ impl Step {
     /// Returns true if the job waits for this step as [`Waiting`](super::JobState::Waiting): it has been answered before.
     pub fn is_later(&self) -> bool {
         self.index > 0 || self.kind != StepKind::Write
+    }
+}
+
+/// Serializes to the fields that people see: the step's number, counted from 1, and the number of polls. The only step of
+/// a job has none.
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_map(None)?;
+        if self.is_later() {
+            fields.serialize_entry("step", &(u32::from(self.index) + 1))?;
+        }
+        if self.polls > 0 {
+            fields.serialize_entry("polls", &self.polls)?;
+        }
+        fields.end()
     }
 }
 

@@ -79,11 +79,12 @@ fn call(shown: &Snapshot) -> String {
 }
 
 /// The states of files, with the classes of their colors.
-const STATES: [(JobState, &str); 5] = [
+const STATES: [(JobState, &str); 6] = [
     (JobState::Done, "ok"),
     (JobState::Failed, "bad"),
     (JobState::Held, "doubt"),
     (JobState::Running, "now"),
+    (JobState::Waiting, "slow"),
     (JobState::Pending, "off"),
 ];
 

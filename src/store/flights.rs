@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::reader::Reader;
-use super::statement::all;
+use super::statement::{all, value};
 use super::values::path_from_sql;
 use crate::job::FileName;
 use crate::retry::MAY_KILL;
@@ -27,6 +27,16 @@ impl Reader {
         all(self.connection(), sql, [most], what, |row| {
             Ok((path_from_sql(row, 0)?, row.get(1)?))
         })
+    }
+
+    /// Returns the moment at which the first waiting job goes on, in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn next_due(&self) -> Result<Option<i64>> {
+        let sql = "SELECT min(not_before) FROM work WHERE state = 6";
+        value(self.connection(), sql, "reading the waiting files")
     }
 
     /// Returns at most `most` jobs whose calls may crash stride, in list order, each with its number of crashes.

@@ -386,7 +386,7 @@ fn cli_error(
 
 /// Returns the command that completes the run.
 fn completion(db: &Location, counts: &Counts) -> String {
-    if counts.pending + counts.running > 0 {
+    if counts.open() + counts.running > 0 {
         format!("to resume the run: {}", again_for(db, "resume"))
     } else if counts.failed > 0 {
         let effect = effect_for(db, "the failed files");

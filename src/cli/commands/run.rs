@@ -15,7 +15,7 @@ use crate::cli::config::Config;
 use crate::cli::output::again::again;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
-use crate::cli::output::format::counted;
+use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent;
@@ -362,6 +362,7 @@ pub(crate) fn retry(
     if let Some(chosen) = chosen {
         redo(db, &mut store, chosen, terminal)?;
     } else {
+        let waiting = store.counts().waiting;
         let (word, moved) = if !named.is_empty() {
             ("named", requeue_named(db, &mut store, &named, terminal)?)
         } else if filter.held {
@@ -370,7 +371,11 @@ pub(crate) fn retry(
             ("failed", store.requeue(&filter)?)
         };
         let moved = counted(moved, &format!("{word} file"));
-        terminal.say(&format!("{moved} pending again"));
+        let goes_on = match store.counts().waiting.saturating_sub(waiting) {
+            0 => String::new(),
+            files => format!("; {} at the step where it failed", grouped(files)),
+        };
+        terminal.say(&format!("{moved} pending again{goes_on}"));
     }
     let mut settings = keep_settings(&mut store, config, &resume.settings, &rules)?;
     let Some(calls) = calls else {
@@ -397,7 +402,12 @@ fn requeue_named(
     if !requeued.unknown.is_empty() {
         return Err(not_listed(db, &requeued.unknown, false));
     }
-    let open = |state| matches!(state, JobState::Pending | JobState::Running);
+    let open = |state| {
+        matches!(
+            state,
+            JobState::Pending | JobState::Waiting | JobState::Running
+        )
+    };
     let settled = requeued.others.iter().find(|(_, state)| !open(*state));
     if let (Some((name, state)), 0) = (settled, requeued.changed) {
         let path = quoted(name.as_path());

@@ -45,6 +45,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         .map(|limit| why::describe(&limit))
         .filter(|words| !words.is_empty());
     let crashed = reader.may_kill(CRASHED_NAMED)?;
+    let next_due = reader.next_due()?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
     let earlier = match holder {
         // A working run will replace them.
@@ -79,7 +80,9 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "closed_until": closed.map(timestamp),
             // The file that the service refused most often while it accepted others.
             "refused": noted.refused.as_ref().map(times),
-            // The first pending, running or held files with two or more crashes (`stride::retry::Record::crashes`).
+            // The moment at which the first waiting file goes on.
+            "next_due": next_due.map(timestamp),
+            // The first pending, waiting, running or held files with two or more crashes (`stride::retry::Record::crashes`).
             "crashed": crashed.iter().map(times).collect::<Vec<_>>(),
             // The earliest time at which the last file can be called.
             "earliest_end": noted.finish.filter(|_| holder.is_some()).map(timestamp),
@@ -164,6 +167,13 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             noted.refused.as_ref().map(|(file, times)| {
                 let times = counted(u64::from(*times), "time");
                 format!("{file}: {times} while other files were accepted; stride calls it last")
+            }),
+        ),
+        (
+            "waiting",
+            next_due.map(|due| match due > wall_clock() {
+                true => format!("the next step is due at {}", clock(due)),
+                false => "the next step is due".to_owned(),
             }),
         ),
         ("crashed", not_empty(&crashed).map(may_kill)),

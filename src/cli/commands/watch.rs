@@ -101,7 +101,7 @@ fn read(db: &Location, now: i64) -> Result<Option<Snapshot>, StoreError> {
             .map(|(why, moment)| (why, moment.unwrap_or(now))),
         limit,
         finish: noted.finish,
-        slowest: match counts.pending {
+        slowest: match counts.open() {
             0 => reader.in_flight(NAMED)?,
             _ => Vec::new(),
         },

@@ -87,9 +87,19 @@ impl Progress {
             Event::Started {
                 recovered, counts, ..
             } => self.start(recovered, counts),
-            Event::Claimed { path, attempt, .. } => {
-                let _ = counts.shift(JobState::Pending, JobState::Running, 1);
-                counts.attempts += 1;
+            Event::Claimed {
+                path,
+                attempt,
+                step,
+                ..
+            } => {
+                let from = match step.is_later() {
+                    true => JobState::Waiting,
+                    false => JobState::Pending,
+                };
+                let _ = counts.shift(from, JobState::Running, 1);
+                // Polls of a step are one attempt.
+                counts.attempts += u64::from(step.polls < 2);
                 self.view.throughput.call_began(now);
                 if self.shows {
                     self.in_flight.began(attempt.job, path.clone(), now);
@@ -98,8 +108,8 @@ impl Progress {
             Event::Settled(settled) => self.settled(settled, now),
             Event::Gate(shut) => self.gate(shut.as_ref(), now),
             Event::Flow(flow) => self.flow(flow, now),
-            Event::GaveUp { .. } => {
-                let _ = counts.shift(JobState::Pending, JobState::Failed, 1);
+            Event::GaveUp { from, .. } => {
+                let _ = counts.shift(*from, JobState::Failed, 1);
             }
             Event::PutLast(path) => self.say(&format!(
                 "{path} is refused repeatedly while other files are accepted; stride calls it last"
@@ -164,8 +174,12 @@ impl Progress {
             ));
         }
         let left = counted(counts.pending, "file");
+        let waiting = match counts.waiting {
+            0 => String::new(),
+            waiting => format!("{} waiting for their next step, ", grouped(waiting)),
+        };
         self.say(&format!(
-            "starting: {left} to process, {} already done",
+            "starting: {left} to process, {waiting}{} already done",
             grouped(counts.done)
         ));
         self.shows = self.terminal.animate;
@@ -183,7 +197,7 @@ impl Progress {
         // Never fails, because the store has checked the counts before the event.
         let _ = counts.shift(JobState::Running, settled.state, 1);
         counts.in_doubt += u64::from(settled.outcome == "in_doubt");
-        let is_last = settled.state != JobState::Pending;
+        let is_last = !matches!(settled.state, JobState::Pending | JobState::Waiting);
         self.view.throughput.call_ended(is_last, settled.took, now);
         self.in_flight.ended(settled.attempt.job);
     }

@@ -15,6 +15,7 @@ pub(super) fn line(view: &View, now: i64) -> String {
         "counts": {
             "total": counts.total,
             "pending": counts.pending,
+            "waiting": counts.waiting,
             "running": counts.running,
             "done": counts.done,
             "failed": counts.failed,

@@ -45,7 +45,7 @@ pub(crate) struct View {
 impl View {
     /// Returns whether the run only waits for calls in flight.
     pub(crate) fn is_ending(&self) -> bool {
-        self.counts.running > 0 && (self.counts.pending == 0 || self.stopping)
+        self.counts.running > 0 && (self.counts.open() == 0 || self.stopping)
     }
 
     /// Records whether calls may start.
@@ -120,6 +120,7 @@ impl View {
         let Counts {
             total,
             pending,
+            waiting,
             running,
             done,
             failed,
@@ -130,6 +131,7 @@ impl View {
         let others = [
             (failed, "failed"),
             (held, "held"),
+            (waiting, "waiting"),
             (pending, "pending"),
             // At the end of a run, `flow` names the calls that it waits for.
             (if self.is_ending() { 0 } else { running }, "in flight"),
@@ -155,7 +157,7 @@ impl View {
         }
         if self.stopping {
             words.push(format!("stopping, waiting for {calls}"));
-        } else if self.counts.pending == 0 && self.counts.running > 0 {
+        } else if self.counts.open() == 0 && self.counts.running > 0 {
             words.push(match self.counts.running {
                 1 => "waiting for the last call".to_owned(),
                 _ => format!("waiting for the last {calls}"),
@@ -205,10 +207,10 @@ impl View {
     /// Estimates the time left from the recent rate, and no less than rates, waits and repeats need. Returns `None` if
     /// it is unknown.
     pub(super) fn left(&self, now: i64) -> Option<Duration> {
-        let (pending, running) = (self.counts.pending, self.counts.running);
+        let (open, running) = (self.counts.open(), self.counts.running);
         let until =
             |moment: i64| Duration::from_millis(moment.saturating_sub(now).max(0).unsigned_abs());
-        if pending + running == 0 {
+        if open + running == 0 {
             return Some(Duration::ZERO);
         }
         let opens = match self.gate {
@@ -216,7 +218,7 @@ impl View {
             Some((_, opens)) => until(opens),
             None => Duration::ZERO,
         };
-        if pending == 0 {
+        if open == 0 {
             return self.throughput.until_last_call(now);
         }
         let best = self.finish.map_or(Duration::ZERO, until).max(opens);
@@ -229,7 +231,7 @@ impl View {
             return is_known.then_some(best);
         }
         let rate = self.throughput.files_per_second(now)?;
-        let left = Duration::try_from_secs_f64((pending + running) as f64 / rate).ok()?;
+        let left = Duration::try_from_secs_f64((open + running) as f64 / rate).ok()?;
         Some(left.saturating_add(opens).max(best))
     }
 }

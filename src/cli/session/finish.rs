@@ -77,7 +77,7 @@ fn summary(db: &Location, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, Cl
         0 => Vec::new(),
         _ => reader.causes()?,
     };
-    let next = if counts.pending + counts.running > 0 {
+    let next = if counts.open() + counts.running > 0 {
         "resume"
     } else if counts.failed > 0 {
         "failures"

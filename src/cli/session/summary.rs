@@ -37,6 +37,7 @@ pub(crate) fn standing(db: &Location, counts: &Counts) -> String {
         (counts.failed, "failed"),
         (counts.held, "held"),
         (counts.running, running),
+        (counts.waiting, "waiting"),
         (counts.pending, "pending"),
         (counts.forgotten, "forgotten"),
     ] {
@@ -166,7 +167,7 @@ pub(crate) fn next_steps(
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };
     let with_flags = |words: &str, what: &str| hint(&format!("{words}{flags}"), what);
-    if counts.pending + counts.running > 0 {
+    if counts.open() + counts.running > 0 {
         with_flags("resume", "continues where this stopped");
     }
     let statuses: Vec<Option<u16>> = causes.iter().map(|cause| cause.key.status).collect();
@@ -212,7 +213,7 @@ pub(crate) fn next_steps(
     }
     if counts.done == counts.total {
         hint("export -o results.json", "writes the results");
-    } else if counts.pending + counts.running == 0 {
+    } else if counts.open() + counts.running == 0 {
         hint(
             "export --all -o results.json",
             "writes the results and the failures",

@@ -345,12 +345,18 @@ impl<'s> Writer<'s> {
         for path in consequences.put_last {
             self.sink.emit(Event::PutLast(path));
         }
-        for Quarantined { attempt, path, .. } in failed {
+        for held in failed {
+            let Quarantined { attempt, path, .. } = held;
             let state = JobState::Failed;
+            let from = match held.is_waiting {
+                true => JobState::Waiting,
+                false => JobState::Pending,
+            };
             self.sink.emit(Event::GaveUp {
                 path,
                 attempt,
                 state,
+                from,
             });
         }
         for (slot, claim, permit) in calls {
