@@ -91,12 +91,15 @@ impl<C> Slot<C> {
         } else {
             (self.policy).after(claim.record, step, &outcome, fastrand::f64())
         };
-        let outcome = match (outcome, next) {
+        let mut outcome = match (outcome, next) {
             (Outcome::NotReady { status, words, .. }, Next::Fail) => {
                 Outcome::Failed(timed_out(&self.policy, step, status, &words))
             }
             (outcome, _) => outcome,
         };
+        if let Some(failure) = outcome.failure_mut() {
+            failure.at(step);
+        }
         let settlement = Settlement {
             attempt: claim.attempt.id,
             step: *step,

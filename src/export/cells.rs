@@ -110,6 +110,10 @@ impl<'r> TableRow<'r> {
             },
             Column::Kind => text(record.kind.as_deref()),
             Column::Outcome => text(record.outcome.as_deref()),
+            Column::Step => TableCell::Integer(i64::from(record.step) + 1),
+            Column::Handle => (record.handle.as_deref()).map_or(TableCell::Null, |body| {
+                TableCell::Text(String::from_utf8_lossy(body))
+            }),
             Column::MediaType => text(
                 record
                     .result

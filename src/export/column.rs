@@ -44,6 +44,10 @@ pub enum Column {
     /// The outcome of that attempt: `succeeded`, `failed`, `not_sent`, `interrupted`, `throttled`, `advanced`, `not_ready` or
     /// `in_doubt`, which also stands for a call that was not made after one in doubt.
     Outcome,
+    /// The step that the job has reached, counted from 1.
+    Step,
+    /// The answer of the step before, of a job that is not done.
+    Handle,
 }
 
 impl Column {

@@ -166,6 +166,12 @@ pub(super) struct FailureEntry<'r> {
     status: Option<u16>,
     message: Option<&'r str>,
     attempts: u32,
+    /// The step that it has reached, counted from 1, if it has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
+    /// The answer of the step before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<Cow<'r, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Cow<'r, str>>,
 }
@@ -179,7 +185,20 @@ impl<'r> FailureEntry<'r> {
             status: record.status,
             message: record.message.as_deref(),
             attempts: record.attempts,
+            step: Some(u32::from(record.step) + 1).filter(|step| *step > 1),
+            handle: record.handle.as_deref().and_then(handle),
             body: record.error_body.as_deref().map(String::from_utf8_lossy),
+        }
+    }
+}
+
+/// Returns the answer of a step as JSON: itself if it is JSON, and otherwise a string.
+fn handle(body: &[u8]) -> Option<Cow<'_, RawValue>> {
+    match serde_json::from_slice::<&RawValue>(body) {
+        Ok(json) => Some(Cow::Borrowed(json)),
+        Err(_) => {
+            let text = serde_json::value::to_raw_value(&String::from_utf8_lossy(body));
+            text.ok().map(Cow::Owned)
         }
     }
 }

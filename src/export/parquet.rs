@@ -253,7 +253,7 @@ fn is_required(source: &Source) -> bool {
 
 fn physical(source: &Source) -> Physical {
     match source {
-        Source::Own(Column::Attempts | Column::Status) => Physical::INT32,
+        Source::Own(Column::Attempts | Column::Status | Column::Step) => Physical::INT32,
         Source::Own(Column::Started) => Physical::INT64,
         Source::Own(Column::Duration) => Physical::DOUBLE,
         Source::Own(_) | Source::Rest => Physical::BYTE_ARRAY,

@@ -369,6 +369,13 @@ impl Failure {
         }
     }
 
+    /// Names the step in the message, if it is not the first.
+    pub fn at(&mut self, step: &Step) {
+        if step.index > 0 {
+            self.message = format!("step {}: {}", u32::from(step.index) + 1, self.message);
+        }
+    }
+
     /// Creates a failure without an answer.
     pub fn new(class: Class, kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
@@ -487,6 +494,18 @@ impl Outcome {
             hint.get_or_insert_default().bill = bill;
         }
         self
+    }
+
+    /// Returns the failure, if the outcome is one.
+    pub fn failure_mut(&mut self) -> Option<&mut Failure> {
+        match self {
+            Self::Failed(failure)
+            | Self::Throttled { failure, .. }
+            | Self::Unreachable(failure)
+            | Self::Unsendable(failure)
+            | Self::InDoubt(failure) => Some(failure),
+            _ => None,
+        }
     }
 
     /// Returns the failure, if the outcome is one.

@@ -12,8 +12,10 @@ use super::record::{Record, Stored};
 use super::values::{columns_of, path_of, state_from_sql};
 use crate::job::{Checksum, Class, JobState};
 
-/// Number of columns of a page: those of a [`Record`], and the row of a list that is a table.
-const WIDTH: usize = 18;
+/// Number of columns of a page: those of a [`Record`], the row of a list that is a table, and the job's step.
+const WIDTH: usize = 20;
+/// The index of the row.
+const ROW: usize = 17;
 /// Columns of a [`Record`] from these tables.
 pub(super) const RECORD: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
      attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
@@ -31,6 +33,15 @@ pub(super) const ATTEMPT: &str = "LEFT JOIN attempt ON attempt.job = work.job AN
 const OUTCOME: &str = "CASE WHEN attempt.outcome IN ('not_sent', 'interrupted', 'throttled') AND EXISTS
          (SELECT 1 FROM attempt AS doubt WHERE doubt.job = work.job AND doubt.key = attempt.key AND doubt.outcome = 'in_doubt')
      THEN 'in_doubt' ELSE attempt.outcome END";
+
+/// The step that a job has reached, and the answer of the one before.
+const STEP: &str = "coalesce((SELECT step FROM progress WHERE progress.job = work.job), attempt.step),
+     (SELECT body FROM step_answer WHERE step_answer.job = work.job AND work.state <> 2 ORDER BY step DESC LIMIT 1)";
+
+/// Returns the statement for whole records without the row of the list. Conditions may follow.
+pub(super) fn records() -> String {
+    format!("{RECORD}, NULL, {STEP} {TABLES}")
+}
 
 /// The same columns without the details of failures.
 const DONE: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, NULL, attempt.status,
@@ -69,11 +80,16 @@ impl Wanted {
             Projection::Done => (DONE, "work.state = 2 AND "),
             Projection::Results => (RESULTS, "work.state = 2 AND "),
         };
+        let step = match self.projection {
+            Projection::Everything => STEP,
+            Projection::Done => "attempt.step, NULL",
+            Projection::Results => "NULL, NULL",
+        };
         let row = match self.columns {
             true => "(SELECT fields FROM columns WHERE columns.job = work.job)",
             false => "NULL",
         };
-        format!("{columns}, {row} {TABLES} WHERE {only}{conditions} ORDER BY work.job")
+        format!("{columns}, {row}, {step} {TABLES} WHERE {only}{conditions} ORDER BY work.job")
     }
 }
 
@@ -227,11 +243,16 @@ impl Columns for PageRow<'_> {
 
 /// Decodes a row of a page.
 pub(super) fn with_columns(row: &impl Columns, base: &Path) -> Result<Record> {
-    let columns = row.value(WIDTH - 1);
-    let columns = columns.and_then(|value| columns_of(value, WIDTH - 1));
-    let columns = columns.map_err(doing("reading jobs"))?;
+    let decode = || {
+        let columns = columns_of(row.value(ROW)?, ROW)?;
+        let step: Option<u16> = row.get(ROW + 1)?;
+        Ok((columns, step.unwrap_or_default(), row.get(ROW + 2)?))
+    };
+    let (columns, step, handle) = decode().map_err(doing("reading jobs"))?;
     Ok(Record {
         columns,
+        step,
+        handle,
         ..record(row, base)?
     })
 }
@@ -288,6 +309,8 @@ fn unchecked(row: &impl Columns, base: &Path) -> rusqlite::Result<(Record, Optio
         started: row.get(9)?,
         took: row.get(10)?,
         columns: Default::default(),
+        step: 0,
+        handle: None,
         result,
         is_damaged: false,
     };

@@ -13,7 +13,7 @@ use super::error::{Result, StoreError, doing, failed};
 use super::filter::Filter;
 use super::forget::Forgotten;
 use super::pace::{self, RunnerStatus};
-use super::page::{self, RECORD, TABLES};
+use super::page;
 use super::reader::Reader;
 use super::record::{Record, RunInfo, Stopped};
 use super::statement::{all, value};
@@ -98,7 +98,7 @@ impl Reader {
         } else {
             "work.state = 2"
         };
-        let sql = format!("{RECORD} {TABLES} WHERE {chosen} ORDER BY work.job");
+        let sql = format!("{} WHERE {chosen} ORDER BY work.job", page::records());
         self.stream(&sql, [], each)
     }
 
@@ -112,7 +112,7 @@ impl Reader {
             return Ok(None);
         };
         let mut found = None;
-        let sql = format!("{RECORD} {TABLES} WHERE work.job = ?1");
+        let sql = format!("{} WHERE work.job = ?1", page::records());
         self.stream(&sql, [job.0], &mut |record| {
             found = Some(record);
             Ok::<_, StoreError>(())
@@ -162,7 +162,10 @@ impl Reader {
         filter: Option<&Filter>,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let failed = format!("{RECORD} {TABLES} WHERE work.state IN (3, 4) AND work.state <> 2");
+        let failed = format!(
+            "{} WHERE work.state IN (3, 4) AND work.state <> 2",
+            page::records()
+        );
         let order = "ORDER BY work.state, work.job";
         let Some(filter) = filter else {
             return self.stream(&format!("{failed} {order}"), [], each);
@@ -180,7 +183,7 @@ impl Reader {
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.rows(sql, params, &mut |row| {
-            each(page::record(row, self.base())?)
+            each(page::with_columns(row, self.base())?)
         })
     }
 

@@ -69,6 +69,10 @@ pub struct Record {
     pub took: Option<i64>,
     /// The job's row, if the list is a table and the row was asked for.
     pub columns: Columns,
+    /// The index of the step that the job has reached, from 0, if it was asked for.
+    pub step: u16,
+    /// The answer of its latest finished step, if it was asked for and the job is not done.
+    pub handle: Option<Vec<u8>>,
     /// The result. One in the database is left out if its checksum does not match; one in a file is not checked yet.
     pub result: Option<Stored>,
     /// The job has a result in the database whose checksum does not match.

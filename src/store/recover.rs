@@ -85,10 +85,12 @@ impl Store {
             }
             let (next, record) = policy.after_death(record, &step, alone);
             let message = "the process ended during the call";
+            let mut failure = Failure::new(Class::Transient, CRASHED, message);
+            failure.at(&step);
             let settlement = Settlement {
                 attempt,
                 step,
-                outcome: Outcome::InDoubt(Failure::new(Class::Transient, CRASHED, message)),
+                outcome: Outcome::InDoubt(failure),
                 checksum: None,
                 took: Duration::ZERO,
                 price,

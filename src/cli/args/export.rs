@@ -43,7 +43,7 @@ pub(crate) struct Export {
     #[arg(long)]
     pub(crate) all: bool,
     /// Columns of a table, in this order: some of file, state, attempts, status, class, error, started, duration,
-    /// result, path_bytes, kind, outcome, media_type, result_type, result_bytes, col.NAME (of the list), result.NAME (a field)
+    /// result, path_bytes, kind, outcome, step, handle, media_type, result_type, result_bytes, col.NAME (of the list), result.NAME (a field)
     #[arg(long, value_name = "A,B,C")]
     pub(crate) columns: Option<String>,
     /// Write the fields of results that are JSON objects as columns of the table

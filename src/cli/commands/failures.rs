@@ -244,6 +244,8 @@ struct FailureJson<'r> {
     message: Option<&'r str>,
     body: Option<Cow<'r, str>>,
     attempts: u32,
+    /// The step that failed, counted from 1.
+    step: u32,
     started: Option<String>,
     /// The id of the cause, for `retry --cause`.
     cause: String,
@@ -264,6 +266,7 @@ impl<'r> FailureJson<'r> {
             message: record.message.as_deref(),
             body: body.map(String::from_utf8_lossy),
             attempts: record.attempts,
+            step: u32::from(record.step) + 1,
             started: record.started.map(timestamp),
             cause: cause(record).id(),
         }

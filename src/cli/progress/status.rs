@@ -15,7 +15,6 @@ pub(super) fn line(view: &View, now: i64) -> String {
         "counts": {
             "total": counts.total,
             "pending": counts.pending,
-            "waiting": counts.waiting,
             "running": counts.running,
             "done": counts.done,
             "failed": counts.failed,

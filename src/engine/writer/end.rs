@@ -66,11 +66,12 @@ impl Writer<'_> {
             let Flight { claim, permit } = flight;
             let price = self.schedule.governor.abandon(&permit);
             let (next, record) = self.policy.after_stop(claim.record, &claim.attempt.step);
-            let failure = Failure::new(
+            let mut failure = Failure::new(
                 Class::Transient,
                 FailureKind::Stopped,
                 "stopped before the answer came",
             );
+            failure.at(&claim.attempt.step);
             let settlement = Settlement {
                 attempt: claim.attempt.id,
                 step: claim.attempt.step,

@@ -221,7 +221,7 @@ fn polling_has_an_end() {
         (JobState::Failed, Some("poll_timed_out"))
     );
     assert!(
-        message.starts_with("not ready within 1.0 s (--poll-for) and "),
+        message.starts_with("step 2: not ready within 1.0 s (--poll-for) and "),
         "{message}"
     );
     assert!(message.ends_with(": queued"), "{message}");
