@@ -202,6 +202,31 @@ impl Call {
         self
     }
 
+    /// Returns the number of requests of each job.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Http(request) => request.all().count(),
+            Self::Command(_) | Self::Program { .. } => 1,
+        }
+    }
+
+    /// Returns the index of the last request that differs from one of another call.
+    pub fn last_changed_step(&self, other: &Self) -> Option<usize> {
+        let (Self::Http(own), Self::Http(other)) = (self.sent(), other.sent()) else {
+            return (self.sent() != other.sent()).then_some(usize::MAX);
+        };
+        let first = |request: &Request| Request {
+            then: Vec::new(),
+            allow_origins: Vec::new(),
+            ..request.clone()
+        };
+        let (most, least) = (own.then.len(), other.then.len());
+        let changed = (0..most.max(least)).rev();
+        let mut changed = changed.filter(|index| own.then.get(*index) != other.then.get(*index));
+        let later = changed.next().map(|index| index + 1);
+        later.or_else(|| (first(&own) != first(&other)).then_some(0))
+    }
+
     /// Returns whether calls go by the worker protocol.
     pub fn has_workers(&self) -> bool {
         matches!(self, Self::Command(command) if command.way.is_worker())

@@ -42,6 +42,17 @@ impl Store {
         value(&self.connection, sql, "looking for results of the request")
     }
 
+    /// Returns the number of waiting jobs for each next request, by its index from 0.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn waiting_by_step(&self) -> Result<Vec<(usize, u64)>> {
+        let sql = "SELECT step, count(*) FROM progress JOIN work USING (job) WHERE state = 6 GROUP BY step";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u16>(0)?.into(), row.get(1)?));
+        all(&self.connection, sql, [], "counting waiting files", read)
+    }
+
     /// Stores another folder for results or expression for exports, which changes nothing of what is sent.
     ///
     /// # Errors

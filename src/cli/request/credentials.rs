@@ -166,9 +166,13 @@ fn with_headers(
 
 /// Returns the error about a request that differs from the run's, with the old and the new line of each difference. It has no
 /// hint yet.
-pub(crate) fn changed_request(differences: &[Difference], done: u64) -> CliError {
+pub(crate) fn changed_request(differences: &[Difference], done: u64, waiting: u64) -> CliError {
+    let waiting = match waiting {
+        0 => String::new(),
+        waiting => format!(", {} in the middle of it", counted(waiting, "file")),
+    };
     let cli_error = CliError::usage(format!(
-        "the request differs from the run's ({} done with the old one)",
+        "the request differs from the run's ({} done with the old one{waiting})",
         counted(done, "file")
     ));
     lines(differences)

@@ -22,6 +22,8 @@ pub(crate) struct Change {
     differences: Vec<Difference>,
     /// A file is done under the run's present request.
     has_results: bool,
+    /// The number of files whose next request, or the answer that it follows, is that of a changed request.
+    waiting: u64,
 }
 
 impl Change {
@@ -43,14 +45,32 @@ impl Change {
         if differences.is_empty() {
             return Ok(None);
         }
+        let by_step = store.waiting_by_step()?;
+        let waiting = |concerns: &dyn Fn(usize) -> bool| {
+            let files = by_step.iter().filter(|(step, _)| concerns(*step));
+            files.map(|(_, files)| files).sum::<u64>()
+        };
+        let lost = waiting(&|step| step >= new.steps());
+        if lost > 0 {
+            let refused = changed_request(&differences, store.counts().done, lost);
+            let forget = command(db, "forget --where state=waiting");
+            return Err(refused.hint(format!(
+                "keep the requests that these files wait for, or take the files off the run: {forget}"
+            )));
+        }
+        let changed = old.last_changed_step(&new);
         let change = Self {
             has_results: store.has_results_of_call()?,
+            waiting: changed.map_or(0, |changed| {
+                waiting(&|step| step <= changed.saturating_add(1))
+            }),
             old,
             new,
             differences,
         };
-        if change.has_results && !accepted && !change.exports_only() {
-            let refused = changed_request(&change.differences, store.counts().done);
+        if (change.has_results || change.waiting > 0) && !accepted && !change.exports_only() {
+            let done = store.counts().done;
+            let refused = changed_request(&change.differences, done, change.waiting);
             return Err(match change.recheck(db) {
                 Some(recheck) => refused.hint(format!(
                     "{recheck} judges the stored answers by the new rules, without calls; then repeat this command, or only add --accept-change to keep all results"
@@ -96,7 +116,13 @@ impl Change {
             terminal.say(&format!("{} {hint}", cyan("hint:")));
             return Ok(());
         }
-        terminal.say("the request was changed; no file is done with the old one:");
+        terminal.say(&match self.waiting {
+            0 => "the request was changed; no file is done with the old one:".to_owned(),
+            waiting => format!(
+                "the request was changed; {} in the middle of the old one:",
+                counted(waiting, "file")
+            ),
+        });
         lines(&self.differences).for_each(|line| terminal.say(&line));
         Ok(())
     }
