@@ -71,6 +71,9 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--max-cost", settings.max_cost.map(|cost| cost.to_string())),
         ("--cost", settings.cost.as_ref().map(ToString::to_string)),
         ("--settle", settings.settle.clone()),
+        ("--poll-every", time(settings.poll_every)),
+        ("--poll-for", time(settings.poll_for)),
+        ("--max-submitted", settings.max_submitted.map(grouped)),
         ("--until", until),
     ];
     let lines = lines.into_iter();

@@ -90,10 +90,16 @@ fn limit_lines(settings: &Settings) -> Vec<String> {
             "cost",
             (settings.cost.as_ref()).map_or_else(none, ToString::to_string),
         ),
+        ("poll-every", show_duration(settings.poll_every).to_string()),
+        ("poll-for", show_duration(settings.poll_for).to_string()),
+        (
+            "max-submitted",
+            (settings.max_submitted).map_or_else(none, |most| most.to_string()),
+        ),
         ("until", settings.until.map_or_else(none, clock)),
     ];
     values
         .iter()
-        .map(|(name, value)| format!("  {name:12} {value}"))
+        .map(|(name, value)| format!("  {name:13} {value}"))
         .collect()
 }
