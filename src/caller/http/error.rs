@@ -124,7 +124,7 @@ pub(super) fn unsafe_url(message: String) -> Outcome {
 
 /// Returns the outcome of a job that has come farther than the run's requests go.
 pub(super) fn no_step(step: usize) -> Outcome {
-    let message = format!("the run has no request {} any more", step + 1);
+    let message = format!("the run has no step {} any more", step + 1);
     Outcome::Unsendable(Failure::new(Class::Local, FailureKind::NoValue, message))
 }
 

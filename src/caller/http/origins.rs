@@ -85,7 +85,7 @@ impl Origins {
         }
         let by = filled.url(named_by, job, source)?;
         let origin = url.origin().ascii_serialization();
-        let answer = format!("the answer to request {} leads to {origin}", named_by + 1);
+        let answer = format!("the answer of step {} leads to {origin}", named_by + 1);
         if by.scheme() == "https" && url.scheme() == "http" && !is_own {
             return Err(unsafe_url(format!(
                 "{answer}, which is not encrypted, and no URL of the run names it; --allow-origin {origin} allows it"

@@ -190,7 +190,7 @@ impl From<PlanError> for CliError {
             }
             PlanError::NotAllowed { .. } => cli_error
                 .hint("correct or leave out the option: --proto, -4, -6 or --interface"),
-            PlanError::Origin(_) => cli_error.hint("leave out its path: --allow-origin https://HOST"),
+            PlanError::Origin(_) => cli_error.hint("use --allow-origin https://HOST, without a path"),
             PlanError::Method(_) => cli_error.hint("use a method such as -X PUT"),
             PlanError::Header { .. } => cli_error.hint("use -H 'Name: value', in one line"),
             PlanError::Address(_) => {

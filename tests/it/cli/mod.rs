@@ -39,6 +39,7 @@ mod secrets;
 mod shells;
 mod starter;
 mod statuses;
+mod steps;
 mod stop;
 mod stored;
 mod table;

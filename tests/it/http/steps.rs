@@ -157,15 +157,11 @@ fn braces_of_the_first_request_stand_for_themselves() {
 #[test]
 fn a_request_lacks_a_value_without_a_call() {
     for (body, path, says) in [
-        (
-            "{}",
-            "id",
-            "{answer.id} is missing in the answer to request 1",
-        ),
+        ("{}", "id", "{answer.id} is missing in the answer of step 1"),
         (
             r#"{"id": null}"#,
             "id",
-            "{answer.id} is null in the answer to request 1",
+            "{answer.id} is null in the answer of step 1",
         ),
         (r#"{"id": {}}"#, "id", "{answer.id} is an object"),
         ("<html>", "id", "which is not JSON"),
@@ -578,6 +574,6 @@ fn a_job_that_has_come_farther_than_the_requests_is_not_called() {
     let outcome = client.caller().call(&job, &attempt, &Cancel::new());
     assert_eq!(
         unsendable(outcome).message,
-        "the run has no request 4 any more"
+        "the run has no step 4 any more"
     );
 }

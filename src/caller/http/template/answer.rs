@@ -155,7 +155,7 @@ impl AnswerField {
     fn bad(&self, what: &str, more: &str) -> Outcome {
         let (name, number) = (&self.name, self.step() + 1);
         bad_answer(format!(
-            "{{{name}}} {what} in the answer to request {number}{more}"
+            "{{{name}}} {what} in the answer of step {number}{more}"
         ))
     }
 }
@@ -255,24 +255,24 @@ mod tests {
         for (name, says) in [
             (
                 "answer.id",
-                "{answer.id} is missing in the answer to request 2, which is not JSON",
+                "{answer.id} is missing in the answer of step 2, which is not JSON",
             ),
             (
                 "header.location",
-                "{header.location} is missing in the answer to request 2",
+                "{header.location} is missing in the answer of step 2",
             ),
             (
                 "step1.header.empty",
-                "{step1.header.empty} is missing in the answer to request 1",
+                "{step1.header.empty} is missing in the answer of step 1",
             ),
-            ("step1.n", "{step1.n} is null in the answer to request 1"),
+            ("step1.n", "{step1.n} is null in the answer of step 1"),
             (
                 "step1.a.b[2]",
-                "{step1.a.b[2]} is missing in the answer to request 1",
+                "{step1.a.b[2]} is missing in the answer of step 1",
             ),
             (
                 "step1.a[0]",
-                "{step1.a[0]} is missing in the answer to request 1",
+                "{step1.a[0]} is missing in the answer of step 1",
             ),
         ] {
             assert_eq!(values(name), (says.to_owned(), says.to_owned()));
