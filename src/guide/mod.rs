@@ -8,6 +8,7 @@
 #![doc = "[limits]: limits"]
 #![doc = "[answers]: answers"]
 #![doc = "[daily_limit]: daily_limit"]
+#![doc = "[later]: later"]
 #![doc = "[going_home]: going_home"]
 #![doc = "[unattended]: unattended"]
 #![doc = "[half_failed]: half_failed"]
@@ -24,6 +25,8 @@
 pub mod another_key {}
 #[doc = include_str!("another_machine.md")]
 pub mod another_machine {}
+#[doc = "[later]: later"]
+#[doc = ""]
 #[doc = include_str!("answers.md")]
 pub mod answers {}
 #[doc = include_str!("daily_limit.md")]
@@ -42,14 +45,20 @@ pub mod exec {}
 #[doc = ""]
 #[doc = include_str!("half_failed.md")]
 pub mod half_failed {}
+#[doc = "[later]: later"]
+#[doc = ""]
 #[doc = include_str!("keys.md")]
 pub mod keys {}
+#[doc = include_str!("later.md")]
+pub mod later {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 #[doc = include_str!("one_field.md")]
 pub mod one_field {}
 #[doc = include_str!("python.md")]
 pub mod python {}
+#[doc = "[later]: later"]
+#[doc = ""]
 #[doc = include_str!("request.md")]
 pub mod request {}
 #[doc = include_str!("results.md")]

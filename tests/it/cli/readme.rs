@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{FakeApi, Reply, has_tool};
+use serde_json::json;
+
+use crate::support::{FakeApi, Reply, Request, has_tool};
 
 use super::Place;
 
@@ -117,12 +119,37 @@ fn the_commands_that_ci_gives_are_in_the_readme() {
     );
 }
 
+/// A service that answers later, of any of the usual kinds.
+fn later(request: &Request) -> Reply {
+    let url = format!("http://{}", request.header("host").unwrap());
+    let answer = json!({
+        "id": "7",
+        "upload_url": format!("{url}/uploads/7"),
+        "urls": {"get": format!("{url}/predictions/7")},
+        "output": [format!("{url}/output/7")],
+        "status": if request.target.contains("operations") { "succeeded" } else { "completed" },
+        "text": "fine",
+    });
+    match (request.method.as_str(), request.target.as_str()) {
+        ("POST", "/v1/queue") => Reply::status(202).header("Location", "/v1/queue/7"),
+        ("GET", "/v1/queue/7") => Reply::status(303).header("Location", "/v1/results/7"),
+        ("POST", "/v1/analyze") => {
+            Reply::status(202).header("Operation-Location", format!("{url}/operations/7"))
+        }
+        _ => Reply::json(answer),
+    }
+}
+
 /// Runs the commands of a page of the guide in order, in a new folder. Each must exit with 0, or with the code in its
 /// comment: `# exit 3`. Returns the folder.
 pub(super) fn give(page: &str) -> Place {
     // On a page with a failure, the empty file is refused the first time.
     let refuses = AtomicBool::new(page.contains("# exit 3"));
+    let answers_later = page.contains("--then");
     let api = FakeApi::start(move |request| {
+        if answers_later {
+            return later(request);
+        }
         match request.body.is_empty() && refuses.swap(false, Ordering::SeqCst) {
             true => Reply::json(r#"{"error":"too short"}"#).with_status(422),
             false => Reply::json(r#"{"label":"positive","score":0.75}"#),
@@ -133,7 +160,7 @@ pub(super) fn give(page: &str) -> Place {
         place.write(format!("texts/{i}.txt"), if i == 3 { "" } else { "fine" });
     }
     for (name, program) in programs_of(page) {
-        place.write(name, program);
+        place.write(name, program.replace("https://api.example.com", &api.url()));
     }
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_stride"));
     let path = format!("{}:/usr/bin:/bin", bin.parent().unwrap().display());
