@@ -38,7 +38,7 @@ impl Accepted {
         };
         let place = self.place();
         let way = self.monitor.map_or_else(String::new, |name| {
-            format!("; `stride recheck --expect any --apply`, then `stride export --extract '$headers[\"{name}\"]'` lists these places")
+            format!("; --then '{{header.{name}}}' --poll-until EXPR collects the results, or `stride recheck --expect any --apply` and `stride export --extract '$headers[\"{name}\"]'` list these places")
         });
         format!(
             "HTTP 202 Accepted: the service may still work on the file, and {recorded}{place}{way}"
