@@ -124,12 +124,15 @@ fn uses_of_request(request: &Request) -> Vec<Use> {
             });
         });
     }
-    files(request)
+    request
+        .all()
+        .flat_map(files)
         .filter(|path| !Template::parse(path).is_ok_and(|template| template.is_path()))
         .for_each(|path| note(Use::File(path.to_owned())));
-    let transport = &request.transport;
-    for path in transport.certificate.iter().chain(&transport.key) {
-        note(Use::Certificate(path.to_string_lossy().into_owned()));
+    for transport in request.all().map(|request| &request.transport) {
+        for path in transport.certificate.iter().chain(&transport.key) {
+            note(Use::Certificate(path.to_string_lossy().into_owned()));
+        }
     }
     found
 }

@@ -5,7 +5,7 @@ use stride::caller::{
     Braces, Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Reference, Template,
 };
 use stride::job::escaped;
-use stride::settings::{Call, Difference, HeaderValue, Request};
+use stride::settings::{Call, Difference, Header, HeaderValue, Request};
 
 use crate::cli::args::Resume;
 use crate::cli::output::error::CliError;
@@ -146,21 +146,35 @@ fn credential<'t>(text: &'t str, request: &Request) -> Result<(&'t str, &'t str)
     .hint("use `stride run … --accept-change` to change the run's request"))
 }
 
-/// Returns the request with these headers in place of its own ones of the same names, or `None` if that is no change.
+/// Returns the request with these headers in place of its own ones of the same names, or `None` if that is no change. A later
+/// request that has the same header gets the new one, too.
 fn with_headers(
     request: &Request,
     added: Vec<ParsedHeader>,
     credentials: &mut Vec<Credential>,
 ) -> Option<Call> {
     let mut changed = request.clone();
-    let names = added.iter().map(|(header, _)| header.name.clone());
-    let names: Vec<String> = names.collect();
-    let is_added = |name: &str| names.iter().any(|added| added.eq_ignore_ascii_case(name));
-    changed.headers.retain(|header| !is_added(&header.name));
-    for (header, credential) in added {
-        changed.headers.push(header);
-        credentials.extend(credential);
+    let (added, found): (Vec<Header>, Vec<Option<Credential>>) = added.into_iter().unzip();
+    credentials.extend(found.into_iter().flatten());
+    let is_replaced = |header: &Header| {
+        let mut added = added.iter();
+        added.any(|added| added.name.eq_ignore_ascii_case(&header.name))
+    };
+    for then in &mut changed.then {
+        let headers = &mut then.request.headers;
+        let shared: Vec<Header> = headers
+            .extract_if(.., |header| {
+                is_replaced(header) && request.headers.contains(header)
+            })
+            .collect();
+        let is_shared = |added: &&Header| {
+            let mut shared = shared.iter();
+            shared.any(|shared| shared.name.eq_ignore_ascii_case(&added.name))
+        };
+        headers.extend(added.iter().filter(is_shared).cloned());
     }
+    changed.headers.retain(|header| !is_replaced(header));
+    changed.headers.extend(added.iter().cloned());
     (changed != *request).then(|| Call::Http(Box::new(changed)))
 }
 

@@ -22,26 +22,33 @@ pub(crate) fn stored(call: &Call) -> Option<String> {
         Piece::Text { template, .. } => typed(template),
         Piece::Bytes { .. } => false,
     };
-    let mut parts = Vec::new();
-    if typed(&request.url) || request.query.iter().any(in_piece) {
-        parts.push("the URL".to_owned());
-    }
-    for header in &request.headers {
-        if let HeaderValue::Template(value) = &header.value
-            && typed(value)
-        {
-            parts.push(format!("the header `{}`", header.name));
+    let mut parts: Vec<String> = Vec::new();
+    for request in request.all() {
+        let mut note = |part: String| {
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        };
+        if typed(&request.url) || request.query.iter().any(in_piece) {
+            note("the URL".to_owned());
         }
+        for header in &request.headers {
+            if let HeaderValue::Template(value) = &header.value
+                && typed(value)
+            {
+                note(format!("the header `{}`", header.name));
+            }
+        }
+        let data = match &request.body {
+            Body::Pieces { pieces } if pieces.iter().any(in_piece) => Some("the data"),
+            Body::Multipart { fields } => fields
+                .iter()
+                .any(|field| matches!(&field.content, Content::Text(text) if typed(text)))
+                .then_some("the form"),
+            _ => None,
+        };
+        data.map(str::to_owned).into_iter().for_each(note);
     }
-    let data = match &request.body {
-        Body::Pieces { pieces } if pieces.iter().any(in_piece) => Some("the data"),
-        Body::Multipart { fields } => fields
-            .iter()
-            .any(|field| matches!(&field.content, Content::Text(text) if typed(text)))
-            .then_some("the form"),
-        _ => None,
-    };
-    parts.extend(data.map(str::to_owned));
     let last = parts.pop()?;
     Some(match parts.is_empty() {
         true => last,

@@ -606,3 +606,38 @@ fn later_requests_are_shown() {
         .says("a run would record this as the file's result");
     assert!(!tried.stderr.contains("sesame"), "{}", tried.stderr);
 }
+
+/// A header that is given to a run replaces that of the later requests, too, which have it from the first one.
+#[test]
+fn a_header_that_is_given_later_is_for_all_requests() {
+    let api = FakeApi::start(|request| match request.header("x-api-key") {
+        Some("new-key-of-the-run") => Reply::json(json!({"id": 1, "status": "done"})),
+        _ => Reply::status(401),
+    });
+    let place = Place::new();
+    place.texts(2);
+    let then = format!("{}/jobs/{{answer.id}}", api.url());
+    let url = api.url();
+    let run = [
+        "run",
+        "-H",
+        "X-Api-Key: {env:OLD}",
+        "--url",
+        &url,
+        "--then",
+        &then,
+        "--poll-until",
+        UNTIL,
+        "texts",
+    ];
+    let keys = [("OLD", "old-key-of-the-run"), ("NEW", "new-key-of-the-run")];
+    place.stride_with(&keys, &run).expect(4);
+    place
+        .stride_with(&keys, &["resume", "-H", "X-Api-Key: {env:NEW}"])
+        .expect(0);
+    let polls = api
+        .log()
+        .into_iter()
+        .filter(|logged| logged.request.method == "GET");
+    assert_eq!(polls.count(), 2);
+}
