@@ -27,6 +27,8 @@ pub(super) struct Schedule {
     pub(super) due_jobs: DueJobs,
     /// The waiting jobs that may kill their process are in the queue.
     has_waiting_alone: bool,
+    /// Calls of this session had further steps.
+    pub(super) has_steps: bool,
     /// New jobs were left at the last choice.
     pub(super) has_new: bool,
     /// Slots without a call, in the order of their next use.
@@ -49,6 +51,8 @@ pub(super) struct Schedule {
     /// Bound for waits that are stored with pending jobs, and with waiting ones.
     longest_wait: Duration,
     longest_poll: Duration,
+    /// The moment at which reads of what was submitted may go on, as of the last request.
+    reads_from: Option<Duration>,
     /// Most jobs that are submitted and unfinished.
     max_submitted: Option<u64>,
 }
@@ -81,6 +85,7 @@ impl Schedule {
             quarantine: Quarantine::default(),
             due_jobs: DueJobs::default(),
             has_waiting_alone: false,
+            has_steps: false,
             has_new: true,
             free_slots: VecDeque::new(),
             slots: 0,
@@ -93,6 +98,7 @@ impl Schedule {
             weight: None,
             longest_wait: Duration::ZERO,
             longest_poll: Duration::ZERO,
+            reads_from: None,
             max_submitted: None,
         };
         schedule.apply(settings, jobs);
@@ -265,8 +271,7 @@ impl Schedule {
             return Some(Decision::Wait(None));
         }
         if self.permit.is_none() {
-            let cost = self.next_up.map_or_else(Cost::default, |(_, cost)| cost);
-            match self.request(cost, now) {
+            match self.request_any(now) {
                 Ok(permit) => self.permit = Some(permit),
                 Err(decision) => return Some(decision),
             }
@@ -274,10 +279,28 @@ impl Schedule {
         None
     }
 
+    /// Requests a permit: for a read of what was submitted, if one may be due, and otherwise for any other call.
+    fn request_any(&mut self, now: Duration) -> Result<Permit, Decision> {
+        self.reads_from = self.due_jobs.next_page();
+        if self.due_jobs.has(true, now) {
+            match (self.governor).request_read(Cost::default(), now, wall_clock()) {
+                Admission::Go(permit) => return Ok(permit),
+                Admission::Wait(_, until) => self.reads_from = until,
+                Admission::Halt(_) => return Err(Decision::Stop),
+            }
+        }
+        let cost = self.next_up.map_or_else(Cost::default, |(_, cost)| cost);
+        self.request(cost, now)
+    }
+
     fn request(&mut self, cost: Cost, now: Duration) -> Result<Permit, Decision> {
         match self.governor.request(cost, now, wall_clock()) {
             Admission::Go(permit) => Ok(permit),
-            Admission::Wait(_, until) => Err(Decision::Wait(until)),
+            Admission::Wait(_, until) => Err(Decision::Wait(earliest(until, self.reads_from))),
+            // An exhausted budget stops the run only when nothing is left to read.
+            Admission::Halt(_) if self.governor.halt().is_none() => {
+                Err(Decision::Wait(self.reads_from))
+            }
             Admission::Halt(_) => Err(Decision::Stop),
         }
     }
@@ -340,8 +363,8 @@ impl Schedule {
             self.governor.confirm_disk();
             return Ok(Some(Decision::FailQuarantined(SharedCause::Disk)));
         }
-        let found = self.elsewhere(group, spot)?;
-        let cost = found.map_or(Ok(permit.cost()), |job| self.cost(group, job))?;
+        let found = self.elsewhere(group, permit.reads(), spot)?;
+        let cost = found.map_or(permit.cost(), |(_, cost)| cost);
         let permit = match self.exchange(permit, cost, now) {
             Ok(permit) => permit,
             Err(decision) => return Ok(Some(decision)),
@@ -351,7 +374,7 @@ impl Schedule {
             return Ok(None);
         }
         let claim = match found {
-            Some(job) => group.claim(job, slot, cost, permit.price())?,
+            Some((job, _)) => group.claim(job, slot, cost, permit.price())?,
             None => None,
         };
         if let Some(claim) = claim {
@@ -373,11 +396,20 @@ impl Schedule {
         in_flight: usize,
         now: Duration,
     ) -> Result<Option<Decision>, StoreError> {
-        let (job, cost) = if let Some(next) = self.next_up.take() {
+        let (job, cost) = if permit.reads() {
+            let (quarantine, longest) = (&self.quarantine, self.longest_poll);
+            match self.due_jobs.take(true, group, quarantine, longest, now)? {
+                Some(job) => (job, Cost::default()),
+                None => {
+                    self.governor.cancel(permit);
+                    return Ok(None);
+                }
+            }
+        } else if let Some(next) = self.next_up.take() {
             next
         } else {
             match self.choose(group, slot, in_flight, now)? {
-                Ok(job) => (job, self.cost(group, job)?),
+                Ok(job) => job,
                 Err(decision) => {
                     self.governor.cancel(permit);
                     self.governor.no_work();
@@ -402,10 +434,16 @@ impl Schedule {
 
     /// Gives a claim to the first free slot.
     fn call(&mut self, slot: usize, claim: Claim, mut permit: Permit) -> Decision {
+        self.has_steps |= claim.attempt.step.is_later();
         if claim.attempt.step.kind != StepKind::Write {
             self.governor.exempt(&mut permit);
         }
         self.free_slots.pop_front();
         Decision::Call(slot, Box::new(claim), permit)
     }
+}
+
+/// Returns the earlier of two moments, of which each may be unknown.
+fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }

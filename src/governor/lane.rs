@@ -26,7 +26,10 @@ const MOST_AFTER_TEN_THROTTLES: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Lane {
     limits: RateLimits,
+    /// Paces the calls that begin or change something at the service.
     pub(super) controller: RateController,
+    /// Paces the calls that only read what was submitted: a throttle of the others does not delay them.
+    pub(super) reads: RateController,
     pub(super) guard: Guard,
     pub(super) in_flight: usize,
     /// Number of calls so far.
@@ -69,6 +72,7 @@ impl Lane {
                 found.rate,
                 found.at_once,
             ),
+            reads: RateController::new(seconds, rules.rates.adaptive, None, None),
             guard: Guard::new(rules.canary, history.proven, stopped_by_guard),
             in_flight: 0,
             sent: 0,
@@ -88,11 +92,38 @@ impl Lane {
     /// Applies changed rules. Calls in flight and learned limits stay.
     pub(super) fn reconfigure(&mut self, rules: &Rules, spent: &[PastCharge], now: Duration) {
         self.limits = RateLimits::new(&rules.rates.windows, rules.burst, spent, now);
-        self.controller.set_adaptive(rules.rates.adaptive);
+        for controller in [&mut self.controller, &mut self.reads] {
+            controller.set_adaptive(rules.rates.adaptive);
+        }
     }
 
     pub(super) fn stop(&mut self, reason: StopReason) {
         self.stopped.get_or_insert(reason);
+    }
+
+    /// Opens gates whose probe has been in flight for longer than a refusal takes.
+    pub(super) fn poll(&mut self, now: f64) {
+        self.controller.poll(now);
+        self.reads.poll(now);
+    }
+
+    /// Records that a cause other than the service delays calls.
+    pub(super) fn rest(&mut self, now: f64) {
+        self.controller.rest(now);
+        self.reads.rest(now);
+    }
+
+    /// Opens gates because the failures that closed them were the files' own.
+    pub(super) fn excuse(&mut self, now: f64) {
+        self.controller.excuse(now);
+        self.reads.excuse(now);
+    }
+
+    fn pace(&mut self, reads: bool) -> &mut RateController {
+        match reads {
+            true => &mut self.reads,
+            false => &mut self.controller,
+        }
     }
 
     /// Returns how many calls the rates and the concurrency limit of the service would admit now.
@@ -115,17 +146,22 @@ impl Lane {
     /// Checks the gate and the rates. If the call may start, returns the spot check that it has to make.
     pub(super) fn check(
         &mut self,
+        reads: bool,
         cost: Cost,
         run: &RunGuard,
         concurrency: usize,
         now: Duration,
     ) -> Result<Option<SpotCheck>, Held> {
         let at = now.as_secs_f64();
-        let ready = self.controller.ready(at, self.in_flight);
+        let in_flight = self.in_flight;
+        let ready = self.pace(reads).ready(at, in_flight);
         match ready {
             Ready::Closed(until) => {
                 let until = until.map(seconds);
-                return Err((self.closed_by(now).unwrap_or(LimitedBy::NoWork), until));
+                return Err((
+                    self.closed_by(reads, now).unwrap_or(LimitedBy::NoWork),
+                    until,
+                ));
             }
             Ready::Full(most) => return Err((LimitedBy::ServiceConcurrency(most), None)),
             Ready::Now | Ready::At(..) => {}
@@ -133,17 +169,17 @@ impl Lane {
         if let Some((ready, rate)) = self.limits.ready_at(cost)
             && now < ready
         {
-            self.controller.rest(at);
+            self.pace(reads).rest(at);
             return Err((LimitedBy::Rate(rate), Some(ready)));
         }
         if let Ready::At(moment, rises) = ready {
-            let limited_by = match self.controller.rate() {
+            let limited_by = match self.pace(reads).rate() {
                 Some(rate) if !rises => LimitedBy::LearnedRate(rate),
                 _ => LimitedBy::RampUp,
             };
             return Err((limited_by, Some(seconds(moment))));
         }
-        let is_closed = self.controller.closed().is_some();
+        let is_closed = self.pace(reads).closed().is_some();
         (self.guard.spot_check(run, is_closed, concurrency))
             .map_err(|()| (LimitedBy::SpotCheck, None))
     }
@@ -151,6 +187,7 @@ impl Lane {
     /// Starts a call. Returns its stamp and its number in this lane.
     pub(super) fn grant(
         &mut self,
+        reads: bool,
         cost: Cost,
         spot_check: Option<SpotCheck>,
         run: &mut RunGuard,
@@ -161,21 +198,26 @@ impl Lane {
         if let Some(check) = spot_check {
             self.guard.set_spot_check(run, check, true);
         }
-        let stamp = (self.controller).sent(now.as_secs_f64(), self.in_flight);
+        let in_flight = self.in_flight;
+        let stamp = self.pace(reads).sent(now.as_secs_f64(), in_flight);
         self.in_flight += 1;
         self.sent += 1;
         (stamp, self.sent - 1)
     }
 
     /// Returns what closed the gate; `None` if it is open.
-    pub(super) fn closed_by(&self, now: Duration) -> Option<LimitedBy> {
-        let (cause, until) = self.controller.closed()?;
+    pub(super) fn closed_by(&self, reads: bool, now: Duration) -> Option<LimitedBy> {
+        let controller = match reads {
+            true => &self.reads,
+            false => &self.controller,
+        };
+        let (cause, until) = controller.closed()?;
         let until = seconds(until);
         let outage = self.guard.outage().filter(|outage| outage.established);
         Some(match (outage, cause) {
             (Some(outage), _) => LimitedBy::Outage {
                 since: outage.since,
-                every: seconds(self.controller.probe_interval(now.as_secs_f64())),
+                every: seconds(controller.probe_interval(now.as_secs_f64())),
             },
             (None, ClosedBy::RetryAfter) => LimitedBy::RetryAfter(until),
             (None, ClosedBy::QuotaReset) => LimitedBy::QuotaReset(until),
@@ -183,14 +225,25 @@ impl Lane {
         })
     }
 
-    pub(super) fn opens_at(&self) -> Option<Duration> {
-        (self.controller.closed()).map(|(_, until)| seconds(until))
+    pub(super) fn opens_at(&self, reads: bool) -> Option<Duration> {
+        let controller = match reads {
+            true => &self.reads,
+            false => &self.controller,
+        };
+        (controller.closed()).map(|(_, until)| seconds(until))
+    }
+
+    /// Closes the gate of the other calls for as long as that of these is closed.
+    fn close_other(&mut self, reads: bool, now: f64) {
+        if let Some((cause, until)) = self.pace(reads).closed() {
+            self.pace(!reads).close_with(cause, until, now);
+        }
     }
 
     /// Cancels a permit whose call is not made.
     pub(super) fn cancel(&mut self, permit: &Permit, run: &mut RunGuard) {
         self.refund(permit);
-        self.controller.lost(permit.stamp);
+        self.pace(permit.reads).lost(permit.stamp);
         self.ended(permit, run);
     }
 
@@ -230,7 +283,7 @@ impl Lane {
             Signal::Failed | Signal::Unreachable => self.failed(permit, call, context),
             Signal::Fault(fault) => self.fault(permit, call, fault, context),
             Signal::Unsent | Signal::Stale => {
-                self.controller.lost(permit.stamp);
+                self.pace(permit.reads).lost(permit.stamp);
                 Assessment::new(Disposition::ByPolicy)
             }
         }
@@ -242,7 +295,7 @@ impl Lane {
         call: CompletedCall<'_>,
         context: &mut Context<'_>,
     ) -> Assessment {
-        (self.controller).accepted(permit.stamp, context.now.as_secs_f64());
+        (self.pace(permit.reads)).accepted(permit.stamp, context.now.as_secs_f64());
         let mut assessment = Assessment::new(Disposition::ByPolicy);
         let (run, number) = (&mut *context.guard, permit.number);
         assessment.cleared = if call.signal == Signal::Accepted {
@@ -285,11 +338,11 @@ impl Lane {
         let mut cause = SharedCause::Service;
         if fault == Fault::MissingFile {
             cause = SharedCause::Disk;
-            self.controller.lost(permit.stamp);
+            self.pace(permit.reads).lost(permit.stamp);
         } else if fault.is_before_connection() {
             assessment = self.failed(permit, call, context);
         } else {
-            (self.controller).accepted(permit.stamp, context.now.as_secs_f64());
+            (self.pace(permit.reads)).accepted(permit.stamp, context.now.as_secs_f64());
         }
         let evidence = evidence(permit, call, cause, context.next);
         let remaining = context.guard.remaining;
@@ -318,7 +371,12 @@ impl Lane {
         let (closes, assessment) =
             self.suspect_outage(permit, call, !call.signal.is_sent(), context);
         let (took, at) = (call.took.as_secs_f64(), context.now.as_secs_f64());
-        self.controller.failed(permit.stamp, closes, took, at);
+        self.pace(permit.reads)
+            .failed(permit.stamp, closes, took, at);
+        // An outage is the service's, whatever is called.
+        if closes {
+            self.close_other(permit.reads, at);
+        }
         assessment
     }
 
@@ -372,27 +430,31 @@ impl Lane {
         let at = now.as_secs_f64();
         let throttles = self.guard.throttled(context.guard, call.file, now);
         let mut assessment = Assessment::new(Disposition::ByPolicy);
-        if unavailable && !self.controller.is_shedding() {
+        if unavailable && !self.pace(permit.reads).is_shedding() {
             assessment = self.suspect_outage(permit, call, false, context).1;
         }
         let outage = self.guard.outage().is_some_and(|outage| outage.established);
         if !self.guard.throttled_files.is_one() {
             self.before_throttles = None;
         } else if throttles.count == 1 {
-            self.before_throttles = Some(self.controller.learned());
+            self.before_throttles = Some(self.pace(permit.reads).learned());
         }
         if throttles.are_own() && !outage {
             // Throttles of one file delay no other, and are no evidence for a limit.
-            self.controller.lost(permit.stamp);
+            self.pace(permit.reads).lost(permit.stamp);
             if let Some((rate, at_once)) = self.before_throttles.take() {
-                self.controller.restore(rate, at_once);
+                self.pace(permit.reads).restore(rate, at_once);
             }
         } else {
             let took = call.took.as_secs_f64();
             let asked = wait.map(|wait| wait.as_secs_f64());
-            self.controller.throttled(permit.stamp, asked, took, at);
+            let controller = self.pace(permit.reads);
+            controller.throttled(permit.stamp, asked, took, at);
             if outage {
-                self.controller.set_outage();
+                controller.set_outage();
+            }
+            if permit.reads || outage {
+                self.close_other(permit.reads, at);
             }
             if let Some(wait) = wait.filter(|wait| *wait > context.rules.max_wait) {
                 self.stop(StopReason::Wait(wait));
@@ -404,7 +466,7 @@ impl Lane {
         };
         let delay = (AFTER_THROTTLE.saturating_mul(1 << throttles.count.min(10))).min(most);
         let asked = now.saturating_add(wait.unwrap_or_default());
-        let opens = self.opens_at().unwrap_or(now).max(asked);
+        let opens = self.opens_at(permit.reads).unwrap_or(now).max(asked);
         let again = opens.saturating_add(delay);
         assessment.disposition = match assessment.disposition {
             // In an outage no file has to let others go first.
@@ -437,10 +499,13 @@ impl Lane {
         };
         let (rate, no_call_for) = self.stated.read(hint, call);
         if let Some(rate) = rate {
-            self.controller.set_stated(rate);
+            self.pace(permit.reads).set_stated(rate);
         }
         if let Some(reset) = no_call_for {
-            self.controller.quota_spent(reset.as_secs_f64(), at);
+            self.pace(permit.reads).quota_spent(reset.as_secs_f64(), at);
+            if permit.reads {
+                self.close_other(true, at);
+            }
             if reset > max_wait {
                 self.stop(StopReason::Wait(reset));
             }
@@ -454,7 +519,7 @@ impl Lane {
 
     /// Returns the earliest moment at which the last of `left` calls can start under the rates and waits.
     pub(super) fn finish(&self, left: u64, now: Duration) -> Duration {
-        let open = self.opens_at().map_or(now, |until| until.max(now));
+        let open = self.opens_at(false).map_or(now, |until| until.max(now));
         let learned = self.controller.rate().map_or(Duration::ZERO, |rate| {
             open.saturating_add(seconds(left as f64 / rate))
         });

@@ -55,7 +55,7 @@ pub use types::{
 };
 
 use crate::job::{Bill, JobId, Money, Price};
-use crate::limits::{Budget, Cost, PastCharge, Usage, seconds};
+use crate::limits::{Budget, Budgets, Cost, PastCharge, Usage, seconds};
 use concurrency_tuner::ConcurrencyTuner;
 use lane::{Context, Held, Lane};
 use prices::{Prices, Reservation};
@@ -84,6 +84,10 @@ pub struct Governor {
     limited_by: LimitedBy,
     halt: Option<StopReason>,
     has_disk_space: bool,
+    /// Files are submitted and not finished.
+    has_submitted: bool,
+    /// A budget of calls or money is exhausted, so that only reads go on.
+    ends_writes: bool,
 }
 
 impl Governor {
@@ -106,6 +110,8 @@ impl Governor {
             limited_by: LimitedBy::NoWork,
             halt: None,
             has_disk_space: true,
+            has_submitted: false,
+            ends_writes: false,
             rules,
         };
         governor.note_stops();
@@ -162,7 +168,18 @@ impl Governor {
     /// Decides about a call of this cost at `now`, which is `wall` milliseconds since 1970, in any lane. A permit counts as
     /// a call in flight until it returns through [`Self::complete`] or [`Self::cancel`].
     pub fn request(&mut self, cost: Cost, now: Duration, wall: i64) -> Admission {
-        self.request_in(None, cost, now, wall)
+        self.decide(None, false, cost, now, wall)
+    }
+
+    /// As [`Self::request`], for a call that only reads what was submitted. It uses up no budget of calls or money, has a
+    /// gate of its own, and makes no spot check, unless other calls are over.
+    pub fn request_read(&mut self, cost: Cost, now: Duration, wall: i64) -> Admission {
+        self.decide(None, true, cost, now, wall)
+    }
+
+    /// Sets whether files are submitted and not finished. An exhausted budget of calls or money stops the run only without.
+    pub fn set_submitted(&mut self, submitted: bool) {
+        self.has_submitted = submitted;
     }
 
     /// As [`Self::request`], in this lane if one is named.
@@ -173,9 +190,20 @@ impl Governor {
         now: Duration,
         wall: i64,
     ) -> Admission {
+        self.decide(lane, false, cost, now, wall)
+    }
+
+    fn decide(
+        &mut self,
+        lane: Option<usize>,
+        reads: bool,
+        cost: Cost,
+        now: Duration,
+        wall: i64,
+    ) -> Admission {
         let now = self.advance(now);
         for lane in &mut self.lanes {
-            lane.controller.poll(now.as_secs_f64());
+            lane.poll(now.as_secs_f64());
         }
         if let Some(tuner) = &mut self.tuner {
             tuner.adjust(now);
@@ -185,22 +213,41 @@ impl Governor {
             let budgets = &self.rules.budgets;
             let reserve = self.prices.with_next(budgets.pricing);
             let exhausted = self.used.exhausted(budgets, reserve);
-            let budget = exhausted.or(over.then_some(Budget::Until));
+            let only_time = Budgets {
+                calls: None,
+                cost: None,
+                ..*budgets
+            };
+            let of_time = self.used.exhausted(&only_time, Money::default());
+            let of_time = of_time.or(over.then_some(Budget::Until));
+            self.ends_writes = exhausted.is_some() && of_time.is_none();
+            let budget = match self.ends_writes && reads {
+                true => None,
+                false => exhausted.or(of_time),
+            };
             if matches!(budget, Some(Budget::Cost(_))) && self.in_flight > 0 {
                 // A call in flight may turn out to be free, or cheaper than its reserve.
                 self.limited_by = LimitedBy::Cost;
                 return Admission::Wait(LimitedBy::Cost, None);
             }
-            self.halt = budget.map(StopReason::Budget);
+            let reason = budget.map(StopReason::Budget);
+            if let Some(reason) = reason.filter(|_| self.ends_writes && self.has_submitted) {
+                return Admission::Halt(reason);
+            }
+            self.halt = reason;
         }
         if let Some(reason) = self.halt {
             return Admission::Halt(reason);
         }
         let mut earliest: Option<Held> = None;
         for lane in lane.map_or_else(|| self.by_room(now), |lane| vec![lane]) {
-            match self.check(lane, cost, now) {
+            let checked = match self.check(lane, reads, cost, now) {
+                Ok(Some(_)) if reads && !self.ends_writes => Err((LimitedBy::SpotCheck, None)),
+                checked => checked,
+            };
+            match checked {
                 Ok(spot_check) => {
-                    return Admission::Go(self.grant(lane, cost, spot_check, now));
+                    return Admission::Go(self.grant(lane, reads, cost, spot_check, now));
                 }
                 Err((limited_by, until)) => {
                     let is_earlier = earliest.is_none_or(|(_, earliest)| {
@@ -234,11 +281,13 @@ impl Governor {
     fn grant(
         &mut self,
         lane: usize,
+        reads: bool,
         cost: Cost,
         spot_check: Option<SpotCheck>,
         now: Duration,
     ) -> Permit {
-        let (stamp, of_lane) = self.lanes[lane].grant(cost, spot_check, &mut self.guard, now);
+        let (stamp, of_lane) =
+            self.lanes[lane].grant(reads, cost, spot_check, &mut self.guard, now);
         let reservation = self.prices.reserve(self.rules.budgets.pricing);
         self.used.calls += 1;
         if let Reservation::Counted(amount) = reservation {
@@ -249,8 +298,9 @@ impl Governor {
         }
         self.in_flight += 1;
         self.next += 1;
-        Permit {
+        let mut permit = Permit {
             lane,
+            reads,
             stamp,
             number: self.next - 1,
             of_lane,
@@ -258,15 +308,25 @@ impl Governor {
             cost,
             reservation,
             spot_check,
+        };
+        if reads {
+            self.exempt(&mut permit);
         }
+        permit
     }
 
     /// Checks all limits. If the call may start in this lane, returns the spot check that it has to make.
-    fn check(&mut self, lane: usize, cost: Cost, now: Duration) -> Result<Option<SpotCheck>, Held> {
+    fn check(
+        &mut self,
+        lane: usize,
+        reads: bool,
+        cost: Cost,
+        now: Duration,
+    ) -> Result<Option<SpotCheck>, Held> {
         let concurrency = self.concurrency();
         let lane = &mut self.lanes[lane];
         if !self.has_disk_space {
-            lane.controller.rest(now.as_secs_f64());
+            lane.rest(now.as_secs_f64());
             return Err((LimitedBy::DiskSpace, None));
         }
         lane.check_canary(now)?;
@@ -283,7 +343,7 @@ impl Governor {
             }
             return Err((LimitedBy::Threads(concurrency), None));
         }
-        lane.check(cost, &self.guard, concurrency, now)
+        lane.check(reads, cost, &self.guard, concurrency, now)
     }
 
     /// Sets whether the disk has space for results. Without it, no call starts.
@@ -309,7 +369,7 @@ impl Governor {
     pub fn no_work(&mut self) {
         let now = self.clock.as_secs_f64();
         for lane in &mut self.lanes {
-            lane.controller.rest(now);
+            lane.rest(now);
         }
         self.limited_by = LimitedBy::NoWork;
     }
@@ -368,7 +428,7 @@ impl Governor {
         let lane = &mut self.lanes[lane];
         let established = lane.guard.no_spot_left(cause)?;
         if !established {
-            lane.controller.excuse(self.clock.as_secs_f64());
+            lane.excuse(self.clock.as_secs_f64());
         }
         Some(established)
     }
@@ -504,9 +564,9 @@ impl Governor {
     /// Returns what closed the gate of a lane, and when it opens for a probe.
     pub fn closed_lane(&self, lane: usize, now: Duration) -> Option<(LimitedBy, Duration)> {
         let lane = self.lanes.get(lane)?;
-        let until = lane.opens_at()?;
+        let until = lane.opens_at(false)?;
         let waits_for_file = self.limited_by == LimitedBy::NoWork && until <= now;
-        (lane.closed_by(now).filter(|_| !waits_for_file)).map(|closed_by| (closed_by, until))
+        (lane.closed_by(false, now).filter(|_| !waits_for_file)).map(|closed_by| (closed_by, until))
     }
 
     /// Returns true if a rate counts bytes or weight, so that a file's size is needed before its call.

@@ -422,6 +422,15 @@ impl RateController {
         self.refused_rate = UNLIMITED;
     }
 
+    /// Closes an open gate because that of other calls to the same service has closed. Nothing is learned from it.
+    pub(super) fn close_with(&mut self, cause: ClosedBy, until: f64, now: f64) {
+        if self.closed.is_none() {
+            self.close(cause, Some((until - now).max(0.0)), 0.0, now);
+            self.refused_rate = UNLIMITED;
+            self.set_outage();
+        }
+    }
+
     /// Opens the gate because the failures that closed it were the files' own, unless the service asked for a wait.
     pub(super) fn excuse(&mut self, now: f64) {
         if (self.closed).is_some_and(|closed| closed.cause == ClosedBy::Outage) {

@@ -329,6 +329,8 @@ impl Fault {
 #[derive(Debug)]
 pub struct Permit {
     pub(super) lane: usize,
+    /// The call only reads what was submitted.
+    pub(super) reads: bool,
     pub(super) stamp: Stamp,
     /// Number of the call in the run, from 0.
     pub(super) number: u64,
@@ -345,6 +347,11 @@ impl Permit {
     /// Returns the lane of the call.
     pub fn lane(&self) -> usize {
         self.lane
+    }
+
+    /// Returns true for a call that only reads what was submitted.
+    pub fn reads(&self) -> bool {
+        self.reads
     }
 
     /// Returns the charge on the rate limits.

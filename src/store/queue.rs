@@ -165,25 +165,28 @@ impl Group<'_> {
         let lane = self.lanes.get(lane).map(|lane| lane.number);
         let sql = match (self.has_drawn, lane) {
             (true, None) => {
-                "SELECT drawn.job, not_before FROM drawn CROSS JOIN work ON work.job = drawn.job
+                "SELECT drawn.job, not_before, (SELECT kind <> 'write' FROM progress WHERE progress.job = work.job) FROM drawn CROSS JOIN work ON work.job = drawn.job
                  WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 AND ?4 IS NULL ORDER BY not_before LIMIT ?3"
             }
             (false, None) => {
-                "SELECT job, not_before FROM work
+                "SELECT job, not_before, (SELECT kind <> 'write' FROM progress WHERE progress.job = work.job) FROM work
                  WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 AND ?4 IS NULL ORDER BY not_before LIMIT ?3"
             }
             (true, Some(_)) => {
-                "SELECT drawn.job, coalesce(not_before, 0) FROM drawn CROSS JOIN work ON work.job = drawn.job
+                "SELECT drawn.job, coalesce(not_before, 0), (SELECT kind <> 'write' FROM progress WHERE progress.job = work.job) FROM drawn CROSS JOIN work ON work.job = drawn.job
                  WHERE lane = ?4 AND (state = 0 OR state = 6) AND crashes < 2
                        AND coalesce(not_before, 0) BETWEEN ?1 AND ?2 ORDER BY coalesce(not_before, 0) LIMIT ?3"
             }
             (false, Some(_)) => {
-                "SELECT job, coalesce(not_before, 0) FROM work
+                "SELECT job, coalesce(not_before, 0), (SELECT kind <> 'write' FROM progress WHERE progress.job = work.job) FROM work
                  WHERE lane = ?4 AND lane IS NOT NULL AND (state = 0 OR state = 6) AND crashes < 2
                        AND coalesce(not_before, 0) BETWEEN ?1 AND ?2 ORDER BY coalesce(not_before, 0) LIMIT ?3"
             }
         };
-        let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get(1)?));
+        let read = |row: &Row<'_>| {
+            let reads: Option<bool> = row.get(2)?;
+            Ok(((JobId(row.get(0)?), reads == Some(true)), row.get(1)?))
+        };
         let between = |first: i64, last: i64, limit: usize| {
             let values = params![first, last, limit, lane];
             all(
@@ -194,7 +197,7 @@ impl Group<'_> {
                 read,
             )
         };
-        let due: Vec<(JobId, i64)> = between(i64::MIN, moment, limit)?;
+        let due: Vec<((JobId, bool), i64)> = between(i64::MIN, moment, limit)?;
         let next = match due.len() == limit {
             true => due.last().copied(),
             false => between(moment.saturating_add(1), i64::MAX, 1)?.pop(),

@@ -24,8 +24,8 @@ pub struct Offer {
 /// Waiting jobs whose next step is due.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
-    /// The jobs, the earliest first.
-    pub jobs: Vec<JobId>,
+    /// The jobs, the earliest first, each with whether its next step only reads.
+    pub jobs: Vec<(JobId, bool)>,
     /// Time until the next one is due, if one waits beyond these.
     pub next: Option<Duration>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, Schedule};
+use super::{Decision, Schedule, earliest};
 use crate::engine::strided_queue::NextJob;
 use crate::governor::Spot;
 use crate::job::{JobId, Position};
@@ -13,21 +13,24 @@ use crate::store::{Group, StoreError};
 const SPOTS: usize = 1000;
 
 impl Schedule {
-    /// Chooses the job to call next: one whose next step is due, or else a new one. `Err` is the decision if there is none.
+    /// Chooses the job to call next that is not a mere read: one whose next step is due, or else a new one. `Err` is the
+    /// decision if there is none.
     pub(super) fn choose(
         &mut self,
         group: &Group<'_>,
         slot: usize,
         in_flight: usize,
         now: Duration,
-    ) -> Result<Result<JobId, Decision>, StoreError> {
+    ) -> Result<Result<(JobId, Cost), Decision>, StoreError> {
         let (quarantine, longest) = (&self.quarantine, self.longest_poll);
-        if let Some(job) = self.due_jobs.take(group, quarantine, longest, now)? {
-            return Ok(Ok(job));
+        if let Some(job) = self.due_jobs.take(false, group, quarantine, longest, now)? {
+            // A later step does not send the file.
+            return Ok(Ok((job, Cost::default())));
         }
-        let due = self.due_jobs.next();
+        let due = earliest(self.reads_from, self.due_jobs.next_page());
+        let waits = self.due_jobs.next().is_some();
         // If nothing else can happen, the limit must not stop the run.
-        if self.is_full(group) && (due.is_some() || in_flight > 0) {
+        if self.is_full(group) && (waits || in_flight > 0) {
             self.has_new = false;
             return Ok(Err(Decision::Wait(due)));
         }
@@ -39,18 +42,16 @@ impl Schedule {
         let next = self.next_job(group, slot, now)?;
         self.has_new = !matches!(next, NextJob::Empty);
         Ok(match next {
-            NextJob::Job(job) => Ok(job),
+            NextJob::Job(job) => Ok((job, self.cost(group, job)?)),
             NextJob::Alone(job) if in_flight == 0 => {
                 self.queue.take_alone();
-                Ok(job)
+                Ok((job, self.cost(group, job)?))
             }
             NextJob::Alone(_) => Err(Decision::Wait(None)),
-            NextJob::Wait(pending) => Err(Decision::Wait(Some(
-                due.map_or(pending, |due| due.min(pending)),
-            ))),
-            NextJob::Empty | NextJob::NeedPage(_) => Err(match due {
-                Some(due) => Decision::Wait(Some(due)),
-                None => Decision::Nothing,
+            NextJob::Wait(pending) => Err(Decision::Wait(earliest(Some(pending), due))),
+            NextJob::Empty | NextJob::NeedPage(_) => Err(match waits {
+                true => Decision::Wait(due),
+                false => Decision::Nothing,
             }),
         })
     }
@@ -84,18 +85,21 @@ impl Schedule {
         }
     }
 
-    /// Finds a job elsewhere in the list that has not failed: a pending one, or else one whose next step is due.
+    /// Finds a job elsewhere in the list that has not failed, and the charge of its call: a pending one, or else one whose
+    /// next step is due. For a mere read, only one of those that read.
     pub(super) fn elsewhere(
         &self,
         group: &Group<'_>,
+        reads: bool,
         spot: Spot,
-    ) -> Result<Option<JobId>, StoreError> {
+    ) -> Result<Option<(JobId, Cost)>, StoreError> {
         let fresh = |jobs: Vec<JobId>| {
             let mut jobs = jobs.into_iter();
             jobs.find(|job| !self.quarantine.has_failed(*job))
         };
         let first = |from| Ok::<_, StoreError>(fresh(group.elsewhere(from)?));
         let found = match spot {
+            _ if reads => None,
             Spot::Last => first(None)?,
             Spot::Random => {
                 let from = Position(fastrand::u64(..self.jobs.max(1)));
@@ -105,10 +109,13 @@ impl Schedule {
                 }
             }
         };
-        match found {
-            None => Ok(fresh(group.due(0, SPOTS, self.longest_poll)?.jobs)),
-            found => Ok(found),
+        if let Some(job) = found {
+            return Ok(Some((job, self.cost(group, job)?)));
         }
+        let due = group.due(0, SPOTS, self.longest_poll)?.jobs.into_iter();
+        let due = due.filter(|(_, is_read)| *is_read || !reads);
+        let found = fresh(due.map(|(job, _)| job).collect());
+        Ok(found.map(|job| (job, Cost::default())))
     }
 
     /// Returns what a call charges to the rates. If stat fails, charges one call and zero bytes; the call itself will

@@ -159,6 +159,7 @@ impl Writer<'_> {
         }
         if let Next::Advance(wait) | Next::Poll(wait) = settlement.next {
             schedule.due_jobs.note(now + wait);
+            schedule.has_steps = true;
         }
         if assessment.outage {
             consequences.excused.extend(schedule.excuse(now));

@@ -253,6 +253,9 @@ impl<'s> Writer<'s> {
             Phase::Aborting(end) if now >= end => return self.abandon(reports),
             _ => {}
         }
+        let counts = self.store.counts();
+        let may_go_on = self.schedule.has_steps && counts.running > 0;
+        (self.schedule.governor).set_submitted(counts.waiting > 0 || may_go_on);
         if reports.is_empty() {
             let held_up = match self.phase {
                 Phase::Running => self.schedule.held_up(now),
@@ -266,7 +269,6 @@ impl<'s> Writer<'s> {
             }
         }
         let settled = reports.len().min(MOST_IN_GROUP);
-        let counts = self.store.counts();
         self.schedule
             .governor
             .set_remaining(counts.open() + counts.running);

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use stride::caller::{Caller, Cancel};
 use stride::engine::Urgency;
-use stride::event::Ending;
+use stride::event::{Counts, Ending};
 use stride::governor::StopReason;
 use stride::job::{Attempt, Job, JobState, Outcome, StepKind};
+use stride::limits::Budget;
 use stride::retry::DoubtPolicy;
 use stride::settings::Settings;
 
-use super::{Running, callers, name, run, settings};
-use crate::support::{Fixture, advanced, in_doubt, lock, not_ready, succeeded};
+use super::{Running, callers, name, run, settings, settled};
+use crate::support::{Fixture, advanced, in_doubt, lock, not_ready, succeeded, throttled};
 
 /// A service: each job is submitted, and ready at its poll of this number.
 #[derive(Clone)]
@@ -226,4 +227,82 @@ fn polling_has_an_end() {
     );
     assert!(message.ends_with(": queued"), "{message}");
     assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_budget_of_calls_stops_new_files_and_no_polls() {
+    let fixture = Fixture::numbered(10);
+    let service = Service::ready_at(3);
+    let settings = Settings {
+        max_calls: Some(4),
+        ..polled()
+    };
+    let (run_outcome, _) = run(fixture.open(), service.callers(2), &settings);
+    let Ending::Halted(halt) = &run_outcome.ending else {
+        panic!("{:?}", run_outcome.ending)
+    };
+    assert_eq!(halt.reason, StopReason::Budget(Budget::Calls(4)));
+    let counts = run_outcome.counts;
+    assert_eq!((counts.done, counts.waiting, counts.pending), (5, 0, 6));
+    // A later session finds the budget used up, and still polls what is submitted.
+    let sql = "UPDATE limiter_state SET calls = 3";
+    fixture.sql().execute(sql, []).unwrap();
+    let submits = Settings {
+        submit_only: true,
+        poll_every: Duration::from_millis(200),
+        ..settings.clone()
+    };
+    run(fixture.open(), service.callers(2), &submits);
+    let (run_outcome, _) = run(fixture.open(), service.callers(2), &settings);
+    let counts = run_outcome.counts;
+    assert_eq!((counts.done, counts.waiting, counts.pending), (6, 0, 5));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+/// Runs one thread whose service refuses some calls with a long wait, until `such` outcomes are settled.
+fn with_throttle(
+    refuses: impl Fn(&str, u16) -> bool + Clone + Send + 'static,
+    such: impl Fn(&[&str]) -> bool,
+) -> Counts {
+    let fixture = Fixture::new(&["a", "b", "c"]);
+    let script = move |job: &Job, attempt: &Attempt, _: &Cancel| match (
+        name(job).as_str(),
+        attempt.step.index,
+    ) {
+        (name, step) if refuses(name, step) => throttled(Some(Duration::from_secs(3600))),
+        (_, 0) => advanced("{}", StepKind::Poll),
+        _ if attempt.step.asked < 3 => not_ready(),
+        _ => succeeded("1"),
+    };
+    let settings = Settings {
+        max_wait: Duration::from_secs(9999),
+        ..polled()
+    };
+    let running = Running::start(fixture.open(), callers(1, script), &settings);
+    running.wait_until(|events| {
+        let outcomes: Vec<&str> = settled(events).iter().map(|event| event.outcome).collect();
+        such(&outcomes)
+    });
+    running.wait_for_quiet();
+    running.stop.ask(Urgency::Drain);
+    let (run_outcome, _, _) = running.finish();
+    run_outcome.counts
+}
+
+#[test]
+fn a_throttle_of_submissions_does_not_delay_polls() {
+    let counts = with_throttle(
+        |name, step| name == "b" && step == 0,
+        |outcomes| outcomes.contains(&"succeeded") && outcomes.contains(&"throttled"),
+    );
+    assert_eq!((counts.done, counts.pending, counts.waiting), (2, 2, 0));
+}
+
+#[test]
+fn a_throttle_of_polls_delays_submissions_too() {
+    let counts = with_throttle(
+        |name, step| name == "a" && step == 1,
+        |outcomes| outcomes.contains(&"throttled"),
+    );
+    assert_eq!((counts.done, counts.pending, counts.waiting), (1, 2, 1));
 }
