@@ -76,11 +76,14 @@ fn each(
         let mut statement = connection.prepare(
             "SELECT result.job, path, source_size, source_modified, coalesce(input, path), ended
              FROM result JOIN work ON work.job = result.job JOIN job ON job.id = result.job
-                         JOIN attempt ON attempt.job = result.job AND attempt.number = result.attempt
+                         JOIN attempt ON attempt.job = result.job AND (attempt.number = result.attempt OR attempt.number IN
+                                         (SELECT attempt FROM step_answer WHERE step_answer.job = result.job))
                          LEFT JOIN columns ON columns.job = result.job
              WHERE state = 2 AND (source_size IS NOT NULL OR ?1) ORDER BY result.job",
         )?;
         let mut rows = statement.query([has_workers])?;
+        // Several requests of a job may have read its file.
+        let mut latest = None;
         while let Some(row) = rows.next()? {
             if !goes_on() {
                 return Ok(false);
@@ -96,8 +99,10 @@ fn each(
                 }
                 _ => now.is_file() && FileStamp::of(&now).is_after(row.get(5)?),
             };
-            if is_changed {
-                found(row.get(0)?, name);
+            let job: i64 = row.get(0)?;
+            if is_changed && latest != Some(job) {
+                latest = Some(job);
+                found(job, name);
             }
         }
         Ok(true)

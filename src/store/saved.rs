@@ -101,6 +101,10 @@ impl Saved {
             let answer: Option<Vec<u8>> = row.get(34)?;
             let next: Option<String> = row.get(31)?;
             let next = next.and_then(|word| word.parse().ok());
+            let (size, modified): (Option<u64>, Option<i64>) = (row.get(27)?, row.get(28)?);
+            let source = size
+                .zip(modified)
+                .map(|(size, modified)| FileStamp { size, modified });
             let advanced = match answer.zip(next) {
                 Some((body, next)) => Some((
                     Answer {
@@ -108,6 +112,7 @@ impl Saved {
                         media_type: row.get(32)?,
                         headers: row.get(33)?,
                         body: body.into(),
+                        source,
                         ..Answer::text("")
                     },
                     next,
@@ -115,7 +120,6 @@ impl Saved {
                 None => None,
             };
             let wait = Duration::from_millis(wait.max(0).unsigned_abs());
-            let (size, modified): (Option<u64>, Option<i64>) = (row.get(27)?, row.get(28)?);
             Ok(Self {
                 attempt,
                 key: row.get(18)?,
@@ -125,9 +129,7 @@ impl Saved {
                     headers,
                     body: body.into(),
                 }),
-                source: size
-                    .zip(modified)
-                    .map(|(size, modified)| FileStamp { size, modified }),
+                source,
                 price: price_from_sql(row, 35)?,
                 // A time in the future or before 1970 would distort the run's statistics.
                 ended: ended.clamp(0, now()),

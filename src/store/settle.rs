@@ -162,7 +162,8 @@ impl<'c> Settler<'c> {
             state != JobState::Done && (ended.binds || ended.step.is_later() || ended.waits())
         ];
         let jobs = self.job.execute(values, "settling a file")?;
-        let source = ended.result.and_then(|answer| answer.source);
+        let advanced = ended.advanced.map(|(answer, _)| answer);
+        let source = ended.result.or(advanced).and_then(|answer| answer.source);
         let values = params![
             job.0,
             number,
