@@ -24,7 +24,7 @@ use super::unreachable::{self, ClientCertificate, SentBack};
 use crate::caller::Cancel;
 use crate::caller::aside::aside;
 use crate::caller::timer::{Timer, patience};
-use crate::job::{Answer, Attempt, Class, Failure, FailureKind, Job, Outcome};
+use crate::job::{Answer, Attempt, Body, Class, Failure, FailureKind, Job, Outcome};
 
 /// The interval of checks on an upload that has not begun, or has ended.
 const UPLOAD_CHECK: Duration = Duration::from_secs(1);
@@ -57,8 +57,25 @@ impl Exchange<'_> {
         self.reuse.ended(received.is_ok());
         // No limit and no stop interrupts the judging of a complete answer, because the service was paid for it.
         match received {
-            Ok(received) => self.with_source(self.judge.judge(received).await),
+            Ok(received) => {
+                let seen = self.seen.map(|_| received.answer.body.clone());
+                let outcome = self.judge.judge(received).await;
+                if let (Outcome::NotReady { .. }, Some(body)) = (&outcome, seen) {
+                    self.show_body(&body);
+                }
+                self.with_source(outcome)
+            }
             Err(outcome) => self.after_redirects(outcome),
+        }
+    }
+
+    /// Shows the beginning of a body to the watcher.
+    fn show_body(&self, body: &Body) {
+        let shown = self.judge.beginning(body).unwrap_or_default();
+        if let Some(seen) = self.seen
+            && let Some(head) = seen.borrow_mut().as_mut()
+        {
+            head.not_ready = self.judge.keep(&shown);
         }
     }
 
@@ -219,6 +236,7 @@ impl Exchange<'_> {
             headers: headers
                 .map(|(name, value)| (mask(name.as_str()), mask(&lossy(value))))
                 .collect(),
+            not_ready: Vec::new(),
         }
     }
 

@@ -11,6 +11,8 @@ pub struct ResponseHead {
     pub status: String,
     /// The headers, in the order of their arrival.
     pub headers: Vec<(String, String)>,
+    /// The beginning of the body of an answer which says that the service is not ready.
+    pub not_ready: Vec<u8>,
 }
 
 pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

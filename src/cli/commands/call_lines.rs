@@ -94,16 +94,17 @@ pub(super) fn message(outcome: &Outcome) -> &str {
 /// Formats the body of an answer that another request follows.
 pub(super) fn answer_lines(answer: &Answer) -> Vec<String> {
     let body = answer.body.beginning(SHOWN).unwrap_or_default();
-    let cut = match answer.body.len() > SHOWN as u64 {
-        true => " …",
-        false => "",
-    };
-    let text = String::from_utf8_lossy(whole_characters(&body));
+    body_lines(&body, answer.body.len())
+}
+
+/// Formats the beginning of a body that is `length` bytes long.
+fn body_lines(body: &[u8], length: u64) -> Vec<String> {
+    let text = String::from_utf8_lossy(whole_characters(body));
     let lines = text.trim_end().split('\n').filter(|line| !line.is_empty());
     let lines = lines.map(|line| format!("< {}", escaped(line.as_bytes())));
     let mut lines: Vec<String> = lines.collect();
-    if let Some(last) = lines.last_mut() {
-        last.push_str(cut);
+    if length > body.len() as u64 {
+        lines.push(format!("< … ({length} bytes in all)"));
     }
     lines
 }
@@ -114,11 +115,13 @@ pub(super) fn head_lines(head: ResponseHead) -> Vec<String> {
         version,
         status,
         headers,
+        not_ready,
     } = head;
     let headers = headers.into_iter();
     let headers = headers.map(|(name, value)| format!("< {name}: {}", escaped(value.as_bytes())));
     std::iter::once(format!("< {version} {status}"))
         .chain(headers)
         .chain(["<".to_owned()])
+        .chain(body_lines(&not_ready, not_ready.len() as u64))
         .collect()
 }

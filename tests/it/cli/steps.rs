@@ -602,9 +602,42 @@ fn later_requests_are_shown() {
     let tried = tried
         .says("> POST")
         .says("the next request follows")
-        .says("not ready (processing); the same request follows in 0.1 s")
+        .says("< {\"status\":\"processing\"}\nnot ready (processing); the same request follows in 0.1 s")
         .says("a run would record this as the file's result");
     assert!(!tried.stderr.contains("sesame"), "{}", tried.stderr);
+}
+
+/// The first request reads the file, and the result is the last one's.
+#[test]
+fn a_file_that_has_changed_since_its_submission_is_submitted_again() {
+    let api = FakeApi::start(|_| Reply::json(json!({"id": 1, "status": "done"})));
+    let place = Place::new();
+    place.texts(3);
+    let (url, then) = (api.url(), format!("{}/jobs/{{answer.id}}", api.url()));
+    let run = [
+        "run",
+        "--url",
+        &url,
+        "--then",
+        &then,
+        "--poll-until",
+        UNTIL,
+        "texts",
+    ];
+    place.stride(&run).expect(0);
+    place.write("texts/0001", "another text");
+    place.stride(&run).expect(0).says("texts/0001");
+    let again = [&run[..], &["--retry-changed"]].concat();
+    place
+        .stride(&again)
+        .expect(0)
+        .says("1 changed file pending again");
+    let posts = api
+        .log()
+        .into_iter()
+        .filter(|logged| logged.request.method == "POST");
+    let last = posts.last().unwrap();
+    assert_eq!(&*last.body, b"another text");
 }
 
 /// A header that is given to a run replaces that of the later requests, too, which have it from the first one.
