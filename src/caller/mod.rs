@@ -37,7 +37,7 @@ pub use http::{
 pub use outputs::WrongFolder;
 #[cfg(feature = "http")]
 pub use plan::Plan;
-pub use program::{AsyncFnCaller, FnCaller};
+pub use program::{AsyncFnCaller, FnCaller, StepCaller};
 
 use std::pin::Pin;
 

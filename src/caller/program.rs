@@ -2,7 +2,8 @@
 
 use super::{AsyncCaller, Caller, Calling, Cancel};
 use crate::job::{
-    Answer, Attempt, Class, Failure, FailureKind, Job, Outcome, Refused, check_json, is_json,
+    Answer, Attempt, Class, Failure, FailureKind, Job, Outcome, Refused, Reply, Step, check_json,
+    is_json,
 };
 
 /// A caller from a function. `Ok` is the job's result, or a failure if its media type is JSON and its body is not. `Err` is
@@ -14,6 +15,30 @@ pub struct FnCaller<F>(pub F);
 impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
     fn call(&mut self, job: &Job, _: &Attempt, _: &Cancel) -> Outcome {
         outcome((self.0)(job))
+    }
+}
+
+/// A caller from a function that makes one step of a job at a time. It may return several times for a job: see [`Reply`].
+#[derive(Debug, Clone)]
+pub struct StepCaller<F>(pub F);
+
+impl<F: FnMut(&Job, &Step) -> Result<Reply, Failure> + Send> Caller for StepCaller<F> {
+    fn call(&mut self, job: &Job, attempt: &Attempt, _: &Cancel) -> Outcome {
+        match (self.0)(job, &attempt.step) {
+            Ok(Reply::Done(answer)) => outcome(Ok(answer)),
+            Ok(Reply::Next(answer, next)) => Outcome::Advanced {
+                answer: Box::new(answer),
+                next,
+                wait: None,
+            },
+            Ok(Reply::NotReady { words, wait }) => Outcome::NotReady {
+                status: None,
+                wait,
+                words,
+                hint: None,
+            },
+            Err(failure) => outcome(Err(failure)),
+        }
     }
 }
 

@@ -7,11 +7,11 @@ mod results;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::caller::{AsyncFnCaller, FnCaller, SlotCaller};
+use crate::caller::{AsyncFnCaller, FnCaller, SlotCaller, StepCaller};
 use crate::engine::{self, MakeCaller, RunOutcome, Stop};
 use crate::event::Event;
 use crate::export::{self, Format, Selection};
-use crate::job::{Answer, Failure, FileName, Job};
+use crate::job::{Answer, Failure, FileName, Job, Reply, Step};
 use crate::settings::Settings;
 use crate::store::{Chosen, Filter, Forgotten, Loaded, Reader, Store};
 
@@ -81,6 +81,57 @@ impl Run {
         let mut make = || {
             let (mut state, call) = (make(), Arc::clone(&call));
             Ok(FnCaller(move |job: &Job| call(&mut state, job)).into())
+        };
+        self.process_callers(&mut make, &Stop::new(), &mut |_| {})
+    }
+
+    /// Works as [`process`](Self::process), for services that take a job now and have its result later. `call` makes the
+    /// step that it is given, and returns the result, an answer for the next step, or that the service is not ready.
+    /// Each answer is recorded before the next step begins, so a job goes on from there in any later process, and is not
+    /// submitted again. Between steps it takes neither a thread nor memory.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use stride::job::{Answer, Reply, StepKind};
+    /// use stride::settings::Settings;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let submit = |_: &str| "ticket 7".to_owned();
+    /// # let ask = |handle: &str, asked: u32| (asked > 0).then(|| format!("the result of {handle}"));
+    /// let mut run = stride::Run::builder(folder.path().join("stride.db"))
+    ///     .workload("transcribe v1")
+    ///     .settings(Settings { poll_every: Duration::from_millis(50), ..Settings::default() })
+    ///     .open()?;
+    /// run.add(["a.wav"])?;
+    /// let outcome = run.process_steps(move |job, step| {
+    ///     let Some(submitted) = job.answers.first() else {
+    ///         let handle = submit(job.path.as_str().unwrap_or_default());
+    ///         return Ok(Reply::Next(Answer::text(handle), StepKind::Poll));
+    ///     };
+    ///     let handle = String::from_utf8_lossy(&submitted.body);
+    ///     Ok(match ask(&handle, step.asked) {
+    ///         Some(result) => Answer::text(result).into(),
+    ///         None => Reply::NotReady { words: "queued".to_owned(), wait: None },
+    ///     })
+    /// })?;
+    /// assert_eq!(outcome.counts.done, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Self::process).
+    pub fn process_steps<F>(&mut self, call: F) -> Result<RunOutcome, Error>
+    where
+        F: Fn(&Job, &Step) -> Result<Reply, Failure> + Send + Sync + 'static,
+    {
+        let call = Arc::new(call);
+        let mut make = || {
+            let call = Arc::clone(&call);
+            Ok(StepCaller(move |job: &Job, step: &Step| call(job, step)).into())
         };
         self.process_callers(&mut make, &Stop::new(), &mut |_| {})
     }

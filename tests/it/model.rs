@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::event::Counts;
-use stride::job::{Class, JobState, Outcome, Position, Step};
+use stride::job::{Class, JobId, JobState, Outcome, Position, Step, StepKind};
 use stride::limits::Cost;
 use stride::retry::{Next, Record};
 use stride::store::{Chosen, Claim, Filter, Redo, Store, StoreError, bring_back, forget};
 
 use crate::support::{
-    BYSTANDER, Fixture, POLICY, failed, in_doubt, settlement, settlement_under, succeeded,
-    throttled, unreachable, unsendable,
+    BYSTANDER, Fixture, POLICY, advanced, failed, in_doubt, not_ready, settlement,
+    settlement_under, succeeded, throttled, unreachable, unsendable,
 };
 
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ enum Operation {
     Load(usize, usize),
     /// Claims the pending job after this many others, if there is one.
     Claim(usize),
+    /// Claims the waiting job after this many others, if there is one.
+    GoOn(usize),
     /// Settles one of the claims in flight.
     Settle(usize, usize, bool),
     /// Claims a job and drops the group, or settles one and drops it.
@@ -46,7 +48,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         1 => (0usize..12, 0usize..4).prop_map(|(from, n)| Operation::Load(from, n)),
         6 => (0usize..6).prop_map(Operation::Claim),
-        6 => (0usize..4, 0usize..OUTCOMES, any::<bool>()).prop_map(|(i, outcome, hold)| Operation::Settle(i, outcome, hold)),
+        6 => (0usize..3).prop_map(Operation::GoOn),
+        9 => (0usize..4, 0usize..OUTCOMES, any::<bool>()).prop_map(|(i, outcome, hold)| Operation::Settle(i, outcome, hold)),
         1 => (0usize..4).prop_map(Operation::Abandon),
         1 => Just(Operation::Crash),
         2 => (0usize..8, 0usize..OUTCOMES).prop_map(|(i, outcome)| Operation::Late(i, outcome)),
@@ -58,7 +61,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-const OUTCOMES: usize = 9;
+const OUTCOMES: usize = 14;
 
 fn outcome(i: usize) -> Outcome {
     match i {
@@ -70,6 +73,11 @@ fn outcome(i: usize) -> Outcome {
         5 => unreachable(),
         6 => unsendable(),
         7 => Outcome::Interrupted,
+        8 => failed(Class::BadResponse, Some(200), "m"),
+        9 => failed(Class::Auth, Some(401), "m"),
+        10 => advanced("{}", StepKind::Poll),
+        11 => advanced("{}", StepKind::Write),
+        12 => not_ready(),
         _ => in_doubt(),
     }
 }
@@ -93,8 +101,32 @@ struct Job {
     has_result: bool,
     /// Number of its results that were set aside.
     set_aside: u32,
-    /// Its last attempt failed for a transient cause.
-    passes: bool,
+    /// The class of its last failure.
+    class: Option<Class>,
+    /// Its next step, from the first answer on.
+    next: Option<Step>,
+    /// Number of polls of its last attempt, if that was answered "not ready".
+    polled: Option<u32>,
+}
+
+impl Job {
+    /// The step of its next call.
+    fn step(&self) -> Step {
+        let step = self.next.unwrap_or(Step::FIRST);
+        let polls = match step.kind {
+            StepKind::Poll => self.polled.unwrap_or(0) + 1,
+            _ => 0,
+        };
+        Step { polls, ..step }
+    }
+
+    /// Its state when it is called again.
+    fn open(&self) -> JobState {
+        match self.next {
+            Some(_) => JobState::Waiting,
+            None => JobState::Pending,
+        }
+    }
 }
 
 impl Model {
@@ -109,30 +141,58 @@ impl Model {
                 record,
                 has_result: false,
                 set_aside: 0,
-                passes: false,
+                class: None,
+                next: None,
+                polled: None,
             });
         }
     }
 
     fn claim(&mut self, index: usize) {
         let job = &mut self.jobs[index];
-        (job.state, job.attempts) = (JobState::Running, job.attempts + 1);
-        self.attempts += 1;
+        job.state = JobState::Running;
+        // Further polls belong to the same attempt.
+        if job.polled.is_none() {
+            job.attempts += 1;
+            self.attempts += 1;
+        }
     }
 
     fn go(&mut self, index: usize, (next, record): (Next, Record), outcome: &Outcome) {
         let job = &mut self.jobs[index];
+        let step = job.step();
+        job.polled = None;
+        match next {
+            Next::Done => job.next = None,
+            Next::Advance(_) => {
+                let Outcome::Advanced { next: kind, .. } = outcome else {
+                    unreachable!()
+                };
+                job.next = Some(Step {
+                    index: step.index + 1,
+                    kind: *kind,
+                    ..Step::FIRST
+                });
+            }
+            Next::Poll(_) => {
+                job.polled = Some(step.polls.max(1));
+                job.next = Some(Step {
+                    kind: StepKind::Poll,
+                    asked: step.asked + 1,
+                    ..step
+                });
+            }
+            Next::Again(_) | Next::Fail | Next::Hold => {}
+        }
         job.state = match next {
             Next::Done => JobState::Done,
-            Next::Again(_) => JobState::Pending,
-            Next::Advance(_) | Next::Poll(_) => JobState::Waiting,
+            Next::Again(_) | Next::Advance(_) | Next::Poll(_) => job.open(),
             Next::Fail => JobState::Failed,
             Next::Hold => JobState::Held,
         };
         job.record = record;
         job.has_result = matches!(outcome, Outcome::Succeeded(_));
-        let class = outcome.failure().map(|failure| failure.class);
-        job.passes = matches!(class, Some(Class::Transient | Class::Throttled));
+        job.class = outcome.failure().map(|failure| failure.class);
         self.in_doubt += u64::from(matches!(outcome, Outcome::InDoubt(_)));
     }
 
@@ -143,7 +203,7 @@ impl Model {
             if self.jobs[index].state == JobState::Running {
                 self.go(
                     index,
-                    POLICY.after_death(self.jobs[index].record, &Step::FIRST, alone),
+                    POLICY.after_death(self.jobs[index].record, &self.jobs[index].step(), alone),
                     &in_doubt(),
                 );
                 self.recovered += 1;
@@ -154,8 +214,15 @@ impl Model {
     fn requeue(&mut self, from: JobState) -> u64 {
         let mut moved = 0;
         for job in self.jobs.iter_mut().filter(|job| job.state == from) {
-            (job.state, job.record.charged, job.record.crashes) = (JobState::Pending, 0, 0);
-            job.record.failed_before |= from == JobState::Failed && job.passes;
+            if matches!(job.class, Some(Class::Rejected | Class::BadResponse)) {
+                job.next = None;
+            }
+            if let Some(step) = &mut job.next {
+                step.asked = 0;
+            }
+            (job.state, job.record.charged, job.record.crashes) = (job.open(), 0, 0);
+            let passes = matches!(job.class, Some(Class::Transient | Class::Throttled));
+            job.record.failed_before |= from == JobState::Failed && passes;
             moved += 1;
         }
         moved
@@ -249,6 +316,42 @@ impl Run {
                 let index = offer.position.0 as usize;
                 assert_eq!(claim.record, self.model.jobs[index].record);
                 self.model.claim(index);
+                self.flights.push((index, claim));
+            }
+            Operation::GoOn(skip) => {
+                let jobs = self.model.jobs.iter().enumerate();
+                let waiting = jobs.filter(|(_, job)| job.state == JobState::Waiting);
+                let waiting: Vec<usize> = waiting.map(|(index, _)| index).collect();
+                let calm = |index: &&usize| self.model.jobs[**index].record.crashes < 2;
+                let mut expected: Vec<usize> = waiting.iter().filter(calm).copied().collect();
+                let mut group = self.store().group().unwrap();
+                let due = group.due(0, 1000, Duration::MAX).unwrap().jobs;
+                let mut due: Vec<usize> = due.iter().map(|(job, _)| job.0 as usize).collect();
+                due.sort_unstable();
+                expected.sort_unstable();
+                // All waits are zero, but a throttle's second.
+                assert!(due.iter().all(|index| expected.contains(index)));
+                let Some(index) = waiting.get(skip).copied() else {
+                    return;
+                };
+                let job = JobId(index as i64);
+                let claim = group.claim(job, skip, Cost::default(), None).unwrap();
+                let claim = claim.unwrap();
+                group.commit().unwrap();
+                let job = &self.model.jobs[index];
+                let (step, expected) = (claim.attempt.step, job.step());
+                assert_eq!(
+                    (step.index, step.kind, step.asked, step.polls),
+                    (
+                        expected.index,
+                        expected.kind,
+                        expected.asked,
+                        expected.polls
+                    )
+                );
+                assert_eq!(claim.job.answers.len(), usize::from(step.index));
+                self.model.claim(index);
+                assert_eq!(claim.attempt.id.number, self.model.jobs[index].attempts);
                 self.flights.push((index, claim));
             }
             Operation::Settle(i, which, hold) if i < self.flights.len() => {
@@ -350,7 +453,7 @@ impl Run {
                     .unwrap();
                 assert_eq!(redone.changed == 1, job.state == JobState::Done);
                 if redone.changed == 1 {
-                    (job.state, job.has_result) = (JobState::Pending, false);
+                    (job.state, job.has_result, job.next) = (JobState::Pending, false, None);
                     (job.record.charged, job.record.crashes) = (0, 0);
                     job.set_aside += 1;
                 }
@@ -361,10 +464,13 @@ impl Run {
                     |job: &&mut Job| names.as_ref().is_none_or(|name| *name == job.name);
                 let mut expected = 0;
                 for job in self.model.jobs.iter_mut().filter(is_chosen) {
-                    let is_open =
-                        [JobState::Pending, JobState::Failed, JobState::Held].contains(&job.state);
+                    let is_open = matches!(
+                        job.state,
+                        JobState::Pending | JobState::Waiting | JobState::Failed | JobState::Held
+                    );
                     if is_open && job.set_aside > 0 {
-                        (job.state, job.has_result) = (JobState::Done, true);
+                        (job.state, job.has_result, job.next) = (JobState::Done, true, None);
+                        job.polled = None;
                         job.set_aside -= 1;
                         expected += 1;
                     }
