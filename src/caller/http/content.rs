@@ -114,6 +114,11 @@ impl BodyPart {
         self
     }
 
+    /// Returns whether the part is a file whose path an answer names.
+    pub(super) fn is_file_of_answer(&self) -> bool {
+        matches!(self.kind, PartKind::Bytes(..)) && self.template.has_answer()
+    }
+
     pub(super) fn needs_file(&self) -> bool {
         match &self.kind {
             PartKind::Text(_) => self.template.needs_file(),

@@ -82,6 +82,9 @@ pub enum PlanError {
     /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
+    /// A file to send, whose path an answer would name.
+    #[error("an answer cannot name a file of this machine to send")]
+    FileOfAnswer,
     /// Invalid origin of `--allow-origin`.
     #[error("`{0}` is not an origin: use a scheme and a host, such as https://files.example.com")]
     Origin(String),

@@ -162,6 +162,9 @@ impl Message {
         for part in self.parts_mut() {
             let template = std::mem::take(&mut part.template);
             part.template = (template.bind(step, true)).map_err(PlanError::in_template(BODY))?;
+            if part.is_file_of_answer() {
+                return Err(PlanError::FileOfAnswer);
+            }
         }
         Ok(self)
     }

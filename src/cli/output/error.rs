@@ -190,6 +190,9 @@ impl From<PlanError> for CliError {
             }
             PlanError::NotAllowed { .. } => cli_error
                 .hint("correct or leave out the option: --proto, -4, -6 or --interface"),
+            PlanError::FileOfAnswer => cli_error.hint(
+                "leave out the @ to send the value itself; the files of this machine are your list's",
+            ),
             PlanError::Origin(_) => cli_error.hint("use --allow-origin https://HOST, without a path"),
             PlanError::Method(_) => cli_error.hint("use a method such as -X PUT"),
             PlanError::Header { .. } => cli_error.hint("use -H 'Name: value', in one line"),
