@@ -124,7 +124,7 @@ impl Schedule {
     fn apply(&mut self, settings: &Settings, jobs: u64) {
         let most = settings.threads.most();
         self.grows = settings.threads == Threads::Auto;
-        self.weight = settings.weight;
+        self.weight = settings.weight.clone();
         self.longest_wait = settings.retry_max_delay;
         self.longest_poll = settings.retry_max_delay.max(settings.poll_for);
         self.max_submitted = settings.max_submitted;

@@ -270,6 +270,11 @@ impl Lane {
         if !call.signal.is_sent() {
             self.refund(permit);
         }
+        if let Some(actual) = call.hint.and_then(|hint| hint.bill.weight)
+            && call.signal.is_sent()
+        {
+            (self.limits).settle(permit.cost.weight, actual, permit.at, context.now);
+        }
         if let Some(hint) = call.hint {
             self.read_hint(hint, permit, context.rules.max_wait, at);
         }

@@ -3,12 +3,14 @@
 
 mod budget;
 mod failures;
+mod gcra;
 mod rate;
 mod window;
 
 pub use crate::job::Money;
 pub use budget::{Budget, Budgets, Pricing, Usage, UsageDelta};
 pub use failures::MaxFailures;
+pub(crate) use gcra::seconds;
 pub use rate::{Measure, Rate, Rates};
+pub(crate) use window::RateLimits;
 pub use window::{Cost, PastCharge};
-pub(crate) use window::{RateLimits, seconds};

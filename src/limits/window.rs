@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::gcra::{Gcra, seconds};
 use super::rate::{Measure, Rate};
 
 /// The charge of a call on each rate limit.
@@ -36,62 +37,6 @@ impl Cost {
             Measure::Weight => self.weight,
         }
     }
-}
-
-/// The generic cell rate algorithm (ITU-T I.371): admits calls one interval apart. A commit or the scheduler may delay a
-/// call; later calls catch up by at most the tolerance.
-#[derive(Debug, Clone)]
-struct Gcra {
-    /// Time from one unit to the next.
-    interval: Duration,
-    tolerance: Duration,
-    /// Theoretical arrival time of the next call.
-    next: Duration,
-}
-
-impl Gcra {
-    /// Delay for which later calls catch up: longer than a commit.
-    const CATCH_UP: Duration = Duration::from_millis(20);
-    /// Fraction by which calls are slower than the rate. At exactly a service's limit, catching up and network jitter would
-    /// sometimes put an extra call into a window. Each refusal costs a pause.
-    const MARGIN: f64 = 0.01;
-
-    /// Creates a limiter of this rate, in units per second. The first `burst` calls may go in a row.
-    fn new(per_second: f64, burst: u64) -> Self {
-        let interval = seconds((1.0 + Self::MARGIN) / per_second);
-        let more = u32::try_from(burst.saturating_sub(1)).unwrap_or(u32::MAX);
-        Self {
-            interval,
-            tolerance: interval.saturating_mul(more) + Self::CATCH_UP,
-            next: Duration::ZERO,
-        }
-    }
-
-    /// Returns the earliest moment of the next call.
-    fn ready_at(&self) -> Duration {
-        self.next
-            .saturating_sub(self.tolerance.saturating_sub(Self::CATCH_UP))
-    }
-
-    /// Resumes after a call made at `at`, regardless of earlier ones.
-    fn resume(&mut self, at: Duration, amount: u64) {
-        self.next = at.saturating_add(self.time_of(amount));
-    }
-
-    fn time_of(&self, amount: u64) -> Duration {
-        seconds(self.interval.as_secs_f64() * amount as f64)
-    }
-
-    /// Charges a call made at `now`.
-    fn charge(&mut self, now: Duration, amount: u64) {
-        let from = self.next.max(now.saturating_sub(Self::CATCH_UP));
-        self.next = from.saturating_add(self.time_of(amount));
-    }
-}
-
-/// Converts seconds to a duration, clamped to its range.
-pub(crate) fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 /// Buckets per window. A bucket expires as a whole, so a window lasts up to one bucket longer, and memory does not grow
@@ -193,6 +138,24 @@ impl SlidingWindow {
             *charged -= refund;
             self.sum -= refund;
         }
+    }
+
+    /// Replaces the amount charged for a call at `at` by what it has taken until `now`. It counts from a fifth of the call on:
+    /// services count a request at once, and some of them the answer as it comes. `tests/it/governor/weights.rs` compares.
+    fn settle(&mut self, charged: u64, actual: u64, at: Duration, now: Duration) {
+        if self.expires_at(self.bucket_of(at)) > now {
+            self.refund(at, charged);
+        }
+        let bucket = self.bucket_of(at.saturating_add(now.saturating_sub(at) / 5));
+        self.sum = self.sum.saturating_add(actual);
+        let index = self.charged.partition_point(|(number, _)| *number < bucket);
+        match self.charged.get_mut(index) {
+            Some((number, charged)) if *number == bucket => {
+                *charged = charged.saturating_add(actual);
+            }
+            _ => self.charged.insert(index, (bucket, actual)),
+        }
+        self.expire(now);
     }
 
     /// Returns the earliest moment, seen from `now`, at which the last of `left` units fits.
@@ -319,6 +282,17 @@ impl RateLimits {
             limit.window.refund(at, amount);
             if let Some(gcra) = &mut limit.gcra {
                 gcra.next = gcra.next.saturating_sub(gcra.time_of(amount));
+            }
+        }
+    }
+
+    /// Replaces the weight of a call that was charged at `at` by its actual one.
+    pub(crate) fn settle(&mut self, charged: u64, actual: u64, at: Duration, now: Duration) {
+        let is_weight = |limit: &&mut RateLimit| limit.rate.measure() == Measure::Weight;
+        for limit in self.0.iter_mut().filter(is_weight) {
+            limit.window.settle(charged, actual, at, now);
+            if let Some(gcra) = &mut limit.gcra {
+                gcra.settle(charged, actual, now);
             }
         }
     }

@@ -61,7 +61,10 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--worker-start", time(settings.worker_start)),
         ("--max-wait", time(settings.max_wait)),
         ("--max-outage", time(settings.max_outage)),
-        ("--weight", settings.weight.map(|weight| weight.to_string())),
+        (
+            "--weight",
+            settings.weight.as_ref().map(ToString::to_string),
+        ),
         (
             "--max-failures",
             settings.max_failures.map(|most| most.to_string()),

@@ -8,6 +8,7 @@ mod judging;
 mod request;
 mod transport;
 mod units;
+mod weight;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use judging::{Expect, Judging};
 pub use request::{Call, Difference, Header, HeaderValue, PollRule, Request, Then};
 pub use transport::{Http, Ip, Tls, Transport};
 pub use units::{parse_duration, parse_size, show_duration};
+pub use weight::Weight;
 
 /// The number of chunk threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,49 +67,6 @@ impl fmt::Display for Threads {
         match self {
             Self::Fixed(threads) => write!(f, "{threads}"),
             Self::Auto => f.write_str("auto"),
-        }
-    }
-}
-
-/// The weight of a file for rates in weights: its size in bytes, divided by a number and rounded up.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weight {
-    divisor: f64,
-}
-
-impl Weight {
-    /// Returns the weight of a file of this size.
-    pub fn of(self, size: u64) -> u64 {
-        (size as f64 / self.divisor).ceil() as u64
-    }
-}
-
-impl FromStr for Weight {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let divisor = match text.strip_prefix("size") {
-            Some("") => Some(1.0),
-            Some(rest) => rest
-                .strip_prefix('/')
-                .and_then(|number| number.parse().ok()),
-            None => None,
-        };
-        divisor
-            .filter(|divisor: &f64| divisor.is_finite() && *divisor > 0.0)
-            .map(|divisor| Self { divisor })
-            .ok_or_else(|| {
-                format!("`{text}` is not a weight: use size, or a part of it such as size/4")
-            })
-    }
-}
-
-impl fmt::Display for Weight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.divisor == 1.0 {
-            f.write_str("size")
-        } else {
-            write!(f, "size/{}", self.divisor)
         }
     }
 }
@@ -371,14 +330,5 @@ mod tests {
         assert_eq!(own.with_changes(&before, &after), expected);
         assert_eq!(own.with_changes(&after, &before).max_calls, None);
         assert_eq!(own.with_changes(&after, &after), own);
-    }
-
-    #[test]
-    fn weights_are_fractions_of_the_size() {
-        assert_eq!("size/4".parse::<Weight>().unwrap().of(9), 3);
-        assert_eq!("size".parse::<Weight>().unwrap().of(9), 9);
-        for wrong in ["", "size/", "size/0", "size*4", "4", "size/-1", "size/inf"] {
-            assert!(wrong.parse::<Weight>().is_err(), "{wrong}");
-        }
     }
 }

@@ -288,6 +288,41 @@ impl Group<'_> {
         pace::give_back(&self.transaction, attempt, &cost)
     }
 
+    /// Returns a job's row, if the list is a table.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn columns(&self, job: JobId) -> Result<Columns> {
+        Ok(identity::row(&self.transaction, job)?.0)
+    }
+
+    /// Replaces the weight that an attempt was charged with in a lane by the one that its answer states.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn settle_weight(
+        &mut self,
+        attempt: AttemptId,
+        lane: usize,
+        (charged, actual): (u64, u64),
+    ) -> Result<()> {
+        if let Some(spent) = self.spent.get_mut(lane) {
+            let more = actual.saturating_sub(charged);
+            spent.weight = spent.weight.saturating_add(more);
+        }
+        let less = Cost {
+            calls: 0,
+            bytes: 0,
+            weight: charged.saturating_sub(actual),
+        };
+        match less.weight {
+            0 => Ok(()),
+            _ => pace::give_back(&self.transaction, attempt, &less),
+        }
+    }
+
     /// Returns the path of a job's file.
     ///
     /// # Errors
@@ -555,7 +590,7 @@ impl Group<'_> {
     pub fn commit(self) -> Result<Counts> {
         add_counts(&self.transaction, self.counts, &self.after)?;
         for (index, spent) in self.spent.iter().enumerate() {
-            if spent.calls > 0 {
+            if spent.calls > 0 || spent.weight > 0 {
                 let lane = self.lanes.get(index);
                 let lane = lane.map_or(pace::NO_POOL, |lane| lane.number);
                 pace::spend(&self.transaction, lane, spent, self.now)?;

@@ -19,7 +19,7 @@ use super::record::{Record, RunInfo, Stopped};
 use super::statement::{all, value};
 use super::values::path_from_sql;
 use crate::event::Counts;
-use crate::job::FileName;
+use crate::job::{FileName, JobId, Money};
 
 impl Reader {
     /// Returns the number of jobs in each state.
@@ -118,6 +118,17 @@ impl Reader {
             Ok::<_, StoreError>(())
         })?;
         Ok(found)
+    }
+
+    /// Returns the sum of the prices of a job's calls.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn cost_of(&self, job: JobId) -> Result<Money> {
+        let sql = "SELECT coalesce(sum(cost), 0) FROM attempt WHERE job = ?1";
+        let cost = (self.connection()).query_row(sql, [job.0], |row| row.get(0));
+        cost.map(Money).map_err(doing("reading the cost of a file"))
     }
 
     /// Counts the files that [`Loader::forget_unlisted`](super::Loader::forget_unlisted) would forget if the list had the

@@ -38,7 +38,8 @@ pub(crate) struct LimitArgs {
     /// Calls that the shortest rate lets through at once [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) burst: Option<u64>,
-    /// Weight of a file for rates in weights: size, or a fraction of it such as size/4; `none` removes it
+    /// Weight of a file for rates in weights: a number, its size, a column {col.NAME}, or a sum of these times numbers,
+    /// such as size/4+800; `none` removes it
     #[arg(long, value_parser = or_none(Weight::from_str))]
     pub(crate) weight: Option<OrNone<Weight>>,
     /// Longest wait that the service may ask for; a longer one stops the run [default: 15m]

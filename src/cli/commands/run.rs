@@ -54,17 +54,8 @@ pub(crate) fn run(
     if parsed.call.is_starters() && !args.dry_run {
         worker::check_starter(&sources)?;
     }
-    let row_use = RowUse::new(&parsed.call);
+    let mut row_use = RowUse::new(&parsed.call);
     let is_missing = db.file().symlink_metadata().is_err();
-    if is_missing
-        && !sources.iter().any(is_table)
-        && let Some(used) = row_use.describe().or_else(|| row_use.describe_judged())
-    {
-        return Err(
-            CliError::usage(format!("{used}, but the list is not a table"))
-                .hint("use a table with --files-from LIST --list-format csv, or jsonl"),
-        );
-    }
     let here = current_folder()?;
     let (network, patience) = (args.invocation.allow_network_fs, args.outputs.wait_lock);
     let early = match args.dry_run {
@@ -88,6 +79,16 @@ pub(crate) fn run(
     // Check the whole request before the list is loaded.
     let settings = config.resolve(&args.settings, &args.class, &kept)?;
     let settings = settings.announce(terminal);
+    row_use.add_settings(&settings);
+    if is_missing
+        && !sources.iter().any(is_table)
+        && let Some(used) = row_use.describe().or_else(|| row_use.describe_judged())
+    {
+        return Err(
+            CliError::usage(format!("{used}, but the list is not a table"))
+                .hint("use a table with --files-from LIST --list-format csv, or jsonl"),
+        );
+    }
     raise_descriptors(settings.threads)?;
     let plan = plan(
         &parsed.call,

@@ -58,9 +58,7 @@ fn limit_lines(settings: &Settings) -> Vec<String> {
         ("burst", settings.burst.to_string()),
         (
             "weight",
-            settings
-                .weight
-                .map_or_else(none, |weight| weight.to_string()),
+            (settings.weight.as_ref()).map_or_else(none, ToString::to_string),
         ),
         ("max-wait", show_duration(settings.max_wait).to_string()),
         ("max-outage", show_duration(settings.max_outage).to_string()),

@@ -33,6 +33,7 @@ use crate::cli::request::consent::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
 use crate::cli::request::{CredentialArgs, GivenAgain, RowUse, parse, parse_credentials};
 use crate::cli::secrets::references::references;
+use crate::cli::session::estimate::{self, Spent};
 use crate::cli::session::files::current_folder;
 use crate::cli::session::intake::{Intake, LoadError, key, without_row};
 use crate::cli::session::list::{listed_names, refuse_urls};
@@ -62,7 +63,7 @@ pub(crate) fn dry_run(
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     let (mut names, mut first) = (HashMap::new(), None);
-    let (mut bytes, mut missing, mut jobs) = (0, 0, 0);
+    let (mut bytes, mut weight, mut missing, mut jobs) = (0, 0, 0, 0);
     let mut missing_names = Vec::new();
     let reads_file = planned.plan.reads_file();
     let read = intake.read(&mut |item: &Item| {
@@ -82,7 +83,16 @@ pub(crate) fn dry_run(
             }
         };
         let file = item.file.as_ref().unwrap_or(&item.name);
-        match std::fs::metadata(planned.base.join(file.as_path())) {
+        let meta = std::fs::metadata(planned.base.join(file.as_path()));
+        if let Some(sum) = &planned.settings.weight {
+            let size = meta.as_ref().map_or(0, std::fs::Metadata::len);
+            let row = item
+                .columns
+                .as_deref()
+                .and_then(|row| Columns::read(row).ok());
+            weight += sum.of(size, &row.unwrap_or_default());
+        }
+        match meta {
             Ok(meta) => bytes += meta.len(),
             Err(_) if reads_file => {
                 missing += 1;
@@ -121,10 +131,16 @@ pub(crate) fn dry_run(
     }
     out.push(format!("threads: {}", planned.settings.threads));
     out.push(format!("rate: {}", planned.settings.rates));
-    out.push(match earliest_finish(planned.settings, files, bytes) {
-        Some(time) => format!("earliest finish: {} after the start", show_duration(time)),
-        None => "earliest finish: unknown, because no rate is set".to_owned(),
-    });
+    if planned.settings.weight.is_some() {
+        out.push(format!("total weight: {}", grouped(weight)));
+    }
+    out.extend(estimate::before_calls(planned.settings, files));
+    out.push(
+        match earliest_finish(planned.settings, files, bytes, weight) {
+            Some(time) => format!("earliest finish: {} after the start", show_duration(time)),
+            None => "earliest finish: unknown, because no rate is set".to_owned(),
+        },
+    );
     if let Some(proxy) = planned.plan.proxy() {
         out.push(format!("proxy: {proxy}"));
     }
@@ -150,11 +166,10 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 /// Returns the shortest duration of a run under its rates, or `None` without rates.
-fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Duration> {
+fn earliest_finish(settings: &Settings, files: u64, bytes: u64, weight: u64) -> Option<Duration> {
     if settings.rates.windows.is_empty() {
         return None;
     }
-    let weight = settings.weight.map_or(0, |weight| weight.of(bytes));
     let others = settings.rates.windows.iter().filter_map(|rate| {
         let amount = match rate.measure() {
             Measure::Calls => return None,
@@ -192,22 +207,23 @@ pub(crate) fn try_one(
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
     }
     let slips = row_use.slips(&job.columns.names());
-    show(
-        &call_all(&plan, job, &slips, &settings, terminal)?,
-        terminal,
-    )
+    let (outcome, spent) = call_all(&plan, job, &slips, &settings, terminal)?;
+    for line in estimate::of_calls(db, &spent, &settings) {
+        terminal.say(&line);
+    }
+    show(&outcome, terminal)
 }
 
-/// Makes all calls for a file, and shows each. Returns the outcome of the last.
+/// Makes all calls for a file, and shows each. Returns the outcome of the last, and what all have taken.
 fn call_all(
     plan: &Plan,
     mut job: Job,
     slips: &[String],
     settings: &Settings,
     terminal: &Terminal,
-) -> Result<Outcome, CliError> {
+) -> Result<(Outcome, Spent), CliError> {
     let (run, mut step) = (random(), Step::FIRST);
-    let mut polling = Instant::now();
+    let (mut polling, mut spent) = (Instant::now(), Spent::default());
     loop {
         let attempt = attempt(&run, step);
         let is_repeated = step.asked > 0;
@@ -230,6 +246,7 @@ fn call_all(
         let began = Instant::now();
         let called = plan.call_once(&job, &attempt);
         let (outcome, head) = called.map_err(|error| CliError::of(exit::ERROR, &*error))?;
+        spent.add(&outcome, began.elapsed());
         let took = began.elapsed().as_millis();
         for line in plan.said() {
             terminal.say(&line);
@@ -271,7 +288,7 @@ fn call_all(
                 let policy = settings.retry_policy();
                 let (next, _) = policy.after(Record::default(), &step, &outcome, 0.0);
                 let Next::Poll(wait) = next else {
-                    return Ok(outcome);
+                    return Ok((outcome, spent));
                 };
                 step.asked += 1;
                 if let Outcome::NotReady { words, .. } = &outcome {
@@ -285,7 +302,7 @@ fn call_all(
             }
             outcome => {
                 terminal.say(&format!("took {took} ms; nothing was recorded"));
-                return Ok(outcome);
+                return Ok((outcome, spent));
             }
         };
         pause(wait);

@@ -194,6 +194,7 @@ const VALUES: &[(&str, &str)] = &[
     ("retries", "4"),
     ("retry-after", ".error.wait"),
     ("serve", "8080"),
+    ("settle", ".usage.total_tokens"),
     ("status", "422"),
     ("success", r#".status == "ok""#),
     ("threads", "8"),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use stride::caller::{Braces, Template, meant_placeholder};
 use stride::job::escaped;
 use stride::jq::Expression;
-use stride::settings::{Call, Judging, Request, Way};
+use stride::settings::{Call, CallCost, Judging, Request, Settings, Way, Weight};
 use stride::store;
 
 /// Returns all templates of a request, in both readings of braces, so that no placeholder is missed.
@@ -110,11 +110,7 @@ impl RowUse {
             }
         }
         for (flag, text) in expressions {
-            // An invalid expression is reported later.
-            let expression = text.and_then(|text| Expression::new(text).ok());
-            let columns = expression.map(|expression| expression.columns());
-            let columns = columns.into_iter().flatten();
-            found.judged.extend(columns.map(|column| (flag, column)));
+            found.add_judged(flag, text);
         }
         found.passes_row =
             call.has_workers() || success.as_ref().is_some_and(|text| text.contains("$col"));
@@ -122,6 +118,28 @@ impl RowUse {
             found.add_words(text);
         }
         found
+    }
+
+    /// Adds the columns that settings name.
+    pub(crate) fn add_settings(&mut self, settings: &Settings) {
+        let cost = match &settings.cost {
+            Some(CallCost::Answer(expression)) => Some(expression),
+            _ => None,
+        };
+        for (flag, text) in [("--cost", cost), ("--settle", settings.settle.as_ref())] {
+            self.add_judged(flag, text);
+        }
+        let columns = settings.weight.iter().flat_map(Weight::columns);
+        self.judged
+            .extend(columns.map(|column| ("--weight", column)));
+    }
+
+    fn add_judged(&mut self, flag: &'static str, text: Option<&String>) {
+        // An invalid expression is reported later.
+        let expression = text.and_then(|text| Expression::new(text).ok());
+        let columns = expression.map(|expression| expression.columns());
+        let columns = columns.into_iter().flatten();
+        self.judged.extend(columns.map(|column| (flag, column)));
     }
 
     /// Adds the words in single braces that are no placeholders.

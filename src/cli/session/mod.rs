@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod descriptors;
+pub(crate) mod estimate;
 pub(crate) mod files;
 pub(crate) mod finish;
 pub(crate) mod inspect;

@@ -1,6 +1,7 @@
 //! Reports on the files that `stride run --sample` called.
 
 use std::io::Write;
+use std::time::Duration;
 
 use stride::job::{FileName, JobState, shortened};
 use stride::store::{Location, Reader};
@@ -11,6 +12,7 @@ use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::data;
 use crate::cli::output::terminal::Terminal;
+use crate::cli::session::estimate::{self, Measured};
 
 /// The maximum number of characters of a result or a message.
 const SHOWN: usize = 500;
@@ -23,6 +25,7 @@ pub(crate) fn report(
 ) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
+    let mut measured = Measured::default();
     for name in drawn {
         let Some(record) = reader.record(name)? else {
             continue;
@@ -40,6 +43,9 @@ pub(crate) fn report(
         let words: Vec<&str> = text.split_whitespace().collect();
         let text = words.join(" ");
         times.extend(record.took.filter(|_| record.state == JobState::Done));
+        if let Some(job) = reader.job_named(name)? {
+            measured.costs.push(reader.cost_of(job)?);
+        }
         lines.push(format!(
             "{name}\t{}\t{status}\t{took}\t{}",
             record.state.as_str(),
@@ -56,6 +62,12 @@ pub(crate) fn report(
         terminal.say(&format!(
             "latency: {first} to {last} ms, median {median} ms"
         ));
+    }
+    let millis = |ms: &i64| Duration::from_millis(ms.unsigned_abs());
+    measured.times = times.iter().map(millis).collect();
+    let (files, settings) = (reader.counts()?.total, reader.info()?.settings);
+    if let Some(estimate) = estimate::describe(&measured, files, &settings) {
+        terminal.say(&estimate);
     }
     terminal.say(&format!(
         "sample: {done} of {} done; they stay in the run, and {} calls the rest",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Decision, Schedule, earliest};
 use crate::engine::strided_queue::NextJob;
 use crate::governor::Spot;
-use crate::job::{JobId, Position};
+use crate::job::{Columns, JobId, Position};
 use crate::limits::Cost;
 use crate::store::{Group, StoreError};
 
@@ -128,10 +128,15 @@ impl Schedule {
             return Ok(Cost::default());
         }
         let size = std::fs::metadata(group.file(job)?).map_or(0, |meta| meta.len());
+        let weight = match &self.weight {
+            None => 0,
+            Some(weight) if weight.columns().is_empty() => weight.of(size, Columns::NONE),
+            Some(weight) => weight.of(size, &group.columns(job)?),
+        };
         Ok(Cost {
             calls: 1,
             bytes: size,
-            weight: self.weight.map_or(0, |weight| weight.of(size)),
+            weight,
         })
     }
 }

@@ -60,7 +60,7 @@ impl Writer<'_> {
         let signal = signal(&settlement.outcome, |failure| {
             cause_of(failure, &claim.job.path)
         });
-        let cost = flight.permit.cost();
+        let (cost, lane) = (flight.permit.cost(), flight.permit.lane());
         let call = CompletedCall {
             file: claim.job.id,
             failed_before: claim.record.failed_before,
@@ -91,6 +91,9 @@ impl Writer<'_> {
         consequences.at_fault.extend(at_fault);
         if !signal.is_sent() {
             consequences.unsent.push((settlement.attempt, cost));
+        } else if let Some(actual) = settlement.outcome.hint().and_then(|hint| hint.bill.weight) {
+            let weights = (cost.weight, actual);
+            (consequences.weights).push((settlement.attempt, lane, weights));
         }
         let (mut held, mut last) = (None, false);
         let charged = settlement.record.charged > claim.record.charged;

@@ -90,6 +90,8 @@ struct Consequences {
     put_last: Vec<FileName>,
     /// Attempts of which nothing was sent, and the charges to refund.
     unsent: Vec<(AttemptId, Cost)>,
+    /// Attempts whose answer states a weight: their lane, what they were charged with, and that weight.
+    weights: Vec<(AttemptId, usize, (u64, u64))>,
 }
 
 impl<'s> Writer<'s> {
@@ -287,6 +289,9 @@ impl<'s> Writer<'s> {
         }
         for (attempt, cost) in consequences.unsent {
             group.give_back_usage(attempt, cost)?;
+        }
+        for (attempt, lane, weights) in consequences.weights {
+            group.settle_weight(attempt, lane, weights)?;
         }
         // Do this before any claim, or a job that just left quarantine would be called again.
         let mut is_refunded = !consequences.excused.is_empty();

@@ -180,3 +180,177 @@ fn unknown_costs_are_told_and_counted_as_the_dearest() {
     assert_eq!(failed, expected);
     place.stride(&["verify"]).expect(0);
 }
+
+#[test]
+fn a_worker_states_costs_with_its_answers_and_failures() {
+    if !crate::support::has_tool("python3") {
+        return;
+    }
+    let place = Place::new();
+    let worker = concat!(
+        "python3 ",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/workers/obey.py 1 log"
+    );
+    place.write("bystander.txt", "done(json=1)");
+    let run = ["run", "--worker", worker, "--rate", "none", "-j", "1"];
+    let words = |more: &[&'static str]| [&run[..], more].concat();
+    place.stride(&words(&["bystander.txt"])).expect(0);
+    let bystander = place.bystander();
+    place.write("a", "done(json=1, cost=0.1, weight=7)");
+    place.write("b", "fail(cost=0.2, message='no')");
+    place.write("c", "done(json=1)");
+    place.write("d", "done(json=1, cost=-1)");
+    // What is not stated costs nothing: the run has no price.
+    place.stride(&words(&["a", "b", "c", "d"])).expect(3);
+    let status = place.status();
+    assert_eq!(
+        (&status["cost"], &status["cost_unknown"]),
+        (&json!("0.3"), &json!(0))
+    );
+    let failed = place.stride(&["failures"]).expect(0);
+    assert!(String::from_utf8_lossy(&failed.stdout).contains("is no cost"));
+    // With a budget, it is unknown.
+    place.write("e", "done(json=1)");
+    place.write("f", "done(json=1, cost=0.1)");
+    place
+        .stride(&words(&["--max-cost", "0.6", "e", "f"]))
+        .expect(4)
+        .says("the run has cost 0.5");
+    assert_eq!(place.status()["cost_unknown"], json!(1));
+    place.stride(&["resume", "--max-cost", "none"]).expect(3);
+    assert_eq!(place.status()["cost"], json!("0.6"));
+    assert_eq!(place.bystander(), bystander);
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
+fn a_settled_weight_replaces_the_estimate() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/0003" => Reply::json(json!({"usage": null})),
+        _ => Reply::json(json!({"usage": {"total_tokens": 1}})),
+    });
+    let place = Place::new();
+    place.texts(4);
+    let url = format!("{}/{{name}}", api.url());
+    // Two estimates are more than a minute allows, and each call takes next to nothing.
+    let run = [
+        "run",
+        "--rate",
+        "3000w/m",
+        "--weight",
+        "1990+size",
+        "--settle",
+        ".usage.total_tokens",
+        "--url",
+        &url,
+        "texts",
+    ];
+    place.stride(&run).expect(0);
+    let usage = place.sql("SELECT sum(calls), sum(weight) FROM usage");
+    // Without a number, the estimate stays.
+    assert_eq!(usage[0], ["4", "2003"]);
+}
+
+#[test]
+fn a_debt_of_tokens_holds_the_next_session_too() {
+    let api = FakeApi::start(|_| Reply::json(json!({"usage": {"total_tokens": 9_000}})));
+    let place = Place::new();
+    place.write("list.csv", "path,tokens\na,10\nb,20.5\n");
+    place.write("a", "a");
+    place.write("b", "b");
+    let url = api.url();
+    let list = ["--files-from", "list.csv"];
+    let run = [
+        "run",
+        "--rate",
+        "3000w/m",
+        "--weight",
+        "{col.tokens}*2",
+        "--settle",
+        ".usage.total_tokens",
+        "--max-calls",
+        "1",
+        "--url",
+        &url,
+    ];
+    place.stride(&[&run[..], &list].concat()).expect(4);
+    let usage = || place.sql("SELECT sum(calls), sum(weight) FROM usage");
+    assert_eq!(usage()[0], ["1", "9000"]);
+    let running = place.begin(&["resume", "--max-calls", "none"]);
+    place.until(|| place.status()["limit"] == json!("rate 3000w/m"));
+    running.kill();
+    assert_eq!(api.requests(), 1);
+    // The estimate of the second file comes from its row.
+    place
+        .stride(&[
+            "resume",
+            "--max-calls",
+            "none",
+            "--rate",
+            "none",
+            "--weight",
+            "none",
+            "--settle",
+            "none",
+        ])
+        .expect(0);
+    let again = [
+        "try",
+        "--url",
+        &url,
+        "--rate",
+        "1w/s",
+        "--weight",
+        "{col.tokans}",
+        "b",
+    ];
+    place.stride(&again).expect(0);
+    let missing = [
+        "run",
+        "--db",
+        "other.db",
+        "--url",
+        &url,
+        "--rate",
+        "1w/s",
+        "--weight",
+        "{col.tokans}",
+    ];
+    place
+        .stride(&[&missing[..], &list].concat())
+        .expect(2)
+        .says("--weight");
+}
+
+#[test]
+fn a_sample_estimates_what_the_whole_list_costs() {
+    let api = FakeApi::start(|_| Reply::json(json!({"usage": {"total_tokens": 500}})));
+    let place = Place::new();
+    place.texts(40);
+    let url = api.url();
+    let dry = |words: &[&str]| {
+        let ran = place.stride(&[&["run", "--dry-run", "--url", &url, "texts"], words].concat());
+        String::from_utf8(ran.expect(0).stdout).unwrap()
+    };
+    assert!(dry(&["--cost", COST]).contains("cost: unknown before the first answers"));
+    assert!(dry(&["--cost", "0.25"]).contains("cost: 10, if each file takes one call"));
+    place
+        .stride(&["try", "--url", &url, "--cost", COST, "texts/0001"])
+        .expect(0)
+        .says("cost: 0.001\n");
+    let pace = ["--rate", "120/m", "--cost", COST];
+    place
+        .stride(&[&["run", "--sample", "2", "--url", &url, "texts"], &pace[..]].concat())
+        .expect(0)
+        .says("estimate for all 40 files: cost about 0.04 (0.001 a file), time about 19 s");
+    place
+        .stride(&["try", "texts/0001"])
+        .expect(0)
+        .says("cost: 0.001\n")
+        .says("estimate for all 40 files: cost about 0.04");
+    place
+        .stride(&["try", "--url", &url, "--cost", ".price", "texts/0001"])
+        .expect(0)
+        .says("cost: unknown, because `.price` is no number of at least zero");
+}

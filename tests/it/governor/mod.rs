@@ -3,3 +3,4 @@
 mod properties;
 mod sim;
 mod table;
+mod weights;
