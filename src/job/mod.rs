@@ -57,9 +57,9 @@ pub(crate) use media::without_lone_surrogates;
 pub use media::{check_json, check_text, is_json, json_text, nesting};
 pub(crate) use name::json_string_of_unicode;
 pub use name::{FileName, escaped, json_string, shortened};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Reply};
 pub use stamp::FileStamp;
-pub use step::{Reply, Step, StepAnswer, StepKind};
+pub use step::{Step, StepAnswer, StepKind};
 
 use crate::text::hex;
 

@@ -133,3 +133,26 @@ impl Outcome {
         }
     }
 }
+
+/// What a program's call of a step returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The job's result: this was its last step.
+    Done(Answer),
+    /// The answer of a step that is not the last, and the kind of the next one. That has the answer in
+    /// [`Job::answers`](super::Job::answers).
+    Next(Answer, StepKind),
+    /// The service is not ready yet. The step is called again after `wait`, or after a wait that grows.
+    NotReady {
+        /// The job's state in the service's words, in short.
+        words: String,
+        /// The wait that the service asks for, if it states one.
+        wait: Option<Duration>,
+    },
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Done(answer)
+    }
+}
