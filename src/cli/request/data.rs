@@ -2,7 +2,6 @@
 
 use stride::caller::{Braces, Template};
 use stride::curl::ParsedOption;
-use stride::job::is_json;
 use stride::settings::{Escape, Piece, Treatment};
 
 use crate::cli::output::error::{CliError, quoted};
@@ -180,11 +179,11 @@ fn escape(text: &str, media_type: Option<&str>) -> Escape {
     }
 }
 
-/// Returns whether a media type is that of JSON, or of several JSON texts.
+/// Returns whether a media type is that of JSON, of several JSON texts, or of a dialect that has JSON's syntax, such as
+/// `application/x-amz-json-1.1`.
 pub(super) fn is_json_text(media_type: &str) -> bool {
-    let media_type = media_type.to_ascii_lowercase();
-    let lines = ["ndjson", "jsonl", "json-lines"];
-    is_json(&media_type) || lines.iter().any(|name| media_type.contains(name))
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.to_ascii_lowercase().contains("json")
 }
 
 fn begins_json(text: &str) -> bool {
@@ -239,6 +238,7 @@ mod tests {
                 Escape::Json,
             ),
             ("{}", Some("application/x-ndjson"), Escape::Json),
+            ("{}", Some("application/x-amz-json-1.1"), Escape::Json),
             ("<a>{text}</a>", Some("text/xml"), Escape::Nothing),
             ("{\"a\":1}", None, Escape::Json),
         ] {
