@@ -243,7 +243,7 @@ fn answer(kind: Kind, known: &Mutex<Known>, elsewhere: &str, request: &Request) 
 
 /// Runs, kills the process at random moments, and ends the run. Checks that each file was submitted once, or again only in
 /// doubt under the same key, and that all results are right.
-fn killed_again_and_again(kind: Kind) {
+fn killed_again_and_again(kind: Kind, files: usize) {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
     let service = Service::start(kind);
@@ -253,12 +253,12 @@ fn killed_again_and_again(kind: Kind) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     place.stride(&words).expect(0);
     let bystander = place.bystander();
-    let names = place.texts(FILES);
+    let names = place.texts(files);
     let words = service.words("texts");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     for _ in 0..KILLS {
         let run = place.begin(&words);
-        let goal = service.api.requests() + random.usize(0..FILES / 4);
+        let goal = service.api.requests() + random.usize(0..files / 4);
         // The last calls may be made already.
         place.until(|| service.api.requests() >= goal || is_complete(&place));
         run.kill();
@@ -326,22 +326,35 @@ fn check_results(place: &Place, kind: Kind, names: &[String]) {
 
 #[test]
 fn row_157_an_upload_and_its_submission_survive_kills() {
-    killed_again_and_again(Kind::Upload);
+    killed_again_and_again(Kind::Upload, FILES);
 }
 
 #[test]
 fn row_157_an_operation_survives_kills() {
-    killed_again_and_again(Kind::Operation);
+    killed_again_and_again(Kind::Operation, FILES);
 }
 
 #[test]
 fn row_157_a_prediction_and_its_result_elsewhere_survive_kills() {
-    killed_again_and_again(Kind::Prediction);
+    killed_again_and_again(Kind::Prediction, FILES);
 }
 
 #[test]
 fn row_157_a_303_survives_kills() {
-    killed_again_and_again(Kind::SeeOther);
+    killed_again_and_again(Kind::SeeOther, FILES);
+}
+
+#[test]
+#[ignore = "takes a minute; to be run by hand"]
+fn row_157_a_thousand_files_of_each_kind_survive_kills() {
+    for kind in [
+        Kind::Upload,
+        Kind::Operation,
+        Kind::Prediction,
+        Kind::SeeOther,
+    ] {
+        killed_again_and_again(kind, 1000);
+    }
 }
 
 /// Polls keep the distance of `--poll-every`, and are one attempt.
