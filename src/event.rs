@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::governor::{LimitedBy, StopReason};
 use crate::job::{
-    AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position, Price, Step,
+    AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Lane, Position, Price, Step,
 };
 use crate::settings::Settings;
 
@@ -151,6 +151,9 @@ pub enum Event {
         /// The jobs whose call was in flight when an earlier process died. Serializes to their number.
         #[serde(serialize_with = "number")]
         recovered: Vec<FileName>,
+        /// The number of jobs that are held since, because the pool has no row any more for the account that knows them.
+        #[serde(skip_serializing_if = "is_zero")]
+        held: u64,
         /// The state of the run.
         counts: Counts,
     },
@@ -171,6 +174,9 @@ pub enum Event {
         position: Position,
         /// The chunk whose thread makes the call.
         chunk: usize,
+        /// The lane, if the run has a pool. Serializes to its number and name, as `lane` and `lane_name`.
+        #[serde(flatten)]
+        lane: Option<Lane>,
     },
     /// An attempt's outcome is recorded.
     Settled(Box<Settled>),
@@ -196,6 +202,17 @@ pub enum Event {
         /// The state in which it was kept.
         #[serde(skip)]
         from: JobState,
+    },
+    /// No further call of this session goes to a lane. Others go on.
+    LaneStopped {
+        /// The lane.
+        #[serde(flatten)]
+        lane: Lane,
+        /// The reason.
+        #[serde(flatten)]
+        halt: Halt,
+        /// The number of lanes that go on.
+        left: usize,
     },
     /// A condition of the database or its disk.
     #[serde(skip)]
@@ -321,6 +338,17 @@ pub struct Settled {
     /// The duration of the call. Serializes to seconds, as `duration`.
     #[serde(rename = "duration", serialize_with = "seconds")]
     pub took: Duration,
+    /// The lane, if the run has a pool, as in [`Event::Claimed`].
+    #[serde(flatten)]
+    pub lane: Option<Lane>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
@@ -379,6 +407,7 @@ mod tests {
             sha256: None,
             price: None,
             took: Duration::from_millis(1500),
+            lane: None,
         };
         let failed = Settled {
             outcome: "failed",
@@ -406,6 +435,7 @@ mod tests {
                 Event::Started {
                     runner: 3,
                     recovered: vec!["a".into(), "b".into()],
+                    held: 0,
                     counts,
                 },
                 format!(r#"{{"event":"started","runner":3,"recovered":2,"counts":{all}}}"#),
@@ -418,9 +448,13 @@ mod tests {
                     key,
                     position: Position(4),
                     chunk: 1,
+                    lane: Some(Lane {
+                        number: 2,
+                        name: Some("bob".to_owned()),
+                    }),
                 },
                 format!(
-                    r#"{{"event":"claimed","path":"caf�","path_bytes":"Y2Fm6Q==","attempt":2,"key":"{key}","position":4,"chunk":1}}"#
+                    r#"{{"event":"claimed","path":"caf�","path_bytes":"Y2Fm6Q==","attempt":2,"key":"{key}","position":4,"chunk":1,"lane":2,"lane_name":"bob"}}"#
                 ),
             ),
             (
@@ -435,6 +469,7 @@ mod tests {
                     key,
                     position: Position(4),
                     chunk: 1,
+                    lane: None,
                 },
                 format!(
                     r#"{{"event":"claimed","path":"a.txt","attempt":2,"step":2,"polls":3,"key":"{key}","position":4,"chunk":1}}"#

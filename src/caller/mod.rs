@@ -7,6 +7,8 @@ mod command;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
+mod lanes;
+#[cfg(feature = "http")]
 mod outputs;
 #[cfg(feature = "http")]
 mod plan;
@@ -33,6 +35,8 @@ pub use http::{
     PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, ResponseHead, Template,
     TemplateError, UNSUPPORTED, UNTRUSTED, meant_placeholder,
 };
+#[cfg(feature = "http")]
+pub use lanes::{Lanes, LanesError};
 #[cfg(feature = "http")]
 pub use outputs::WrongFolder;
 #[cfg(feature = "http")]

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use super::command::Programs;
+use super::lanes::Lanes;
 use super::{
     Caller, Cancel, ExecPlan, HttpPlan, ResponseHead, SlotCaller, WorkerPlan, WorkerStart,
     WrongFolder,
@@ -110,6 +111,23 @@ impl Plan {
             Self::Http(plan) => plan.reads_file(),
             Self::Exec(plan) => plan.reads_file(),
             Self::Worker(_) => false,
+        }
+    }
+
+    /// Returns the rows of the pool, or none.
+    pub fn lanes(&self) -> &Lanes {
+        match self {
+            Self::Http(plan) => plan.lanes(),
+            Self::Exec(plan) => plan.lanes(),
+            Self::Worker(plan) => plan.lanes(),
+        }
+    }
+
+    /// Returns the columns of the pool that no call uses.
+    pub fn unused_columns(&self) -> Vec<String> {
+        match self {
+            Self::Http(plan) => plan.unused_columns(),
+            Self::Exec(_) | Self::Worker(_) => Vec::new(),
         }
     }
 

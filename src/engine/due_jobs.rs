@@ -1,5 +1,6 @@
-//! Waiting jobs whose next step is due, read from the store in pages, so that waiting jobs take no memory. Those whose next
-//! step only reads are apart, because a throttle of the others does not delay them.
+//! Waiting jobs whose next step is due, and with a pool all jobs that are bound to a lane. They are read from the store in
+//! pages, so that waiting jobs take no memory. Those whose next step only reads are apart, because a throttle of the others
+//! does not delay them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,6 +30,12 @@ impl Default for DueJobs {
 }
 
 impl DueJobs {
+    /// Forgets all jobs.
+    pub(super) fn end(&mut self) {
+        self.due = Default::default();
+        self.next = None;
+    }
+
     /// Notes that a job waits until `due`.
     pub(super) fn note(&mut self, due: Duration) {
         self.next = Some(self.next.map_or(due, |next| next.min(due)));
@@ -52,10 +59,15 @@ impl DueJobs {
         !self.due[usize::from(reads)].is_empty() || self.next.is_some_and(|next| next <= now)
     }
 
+    /// Puts a job of this kind back that was taken and not called.
+    pub(super) fn put_first(&mut self, reads: bool, job: JobId) {
+        self.due[usize::from(reads)].push_front(job);
+    }
+
     /// Returns the next due job of this kind that is not quarantined, and removes it.
     pub(super) fn take(
         &mut self,
-        reads: bool,
+        (lane, reads): (usize, bool),
         group: &Group<'_>,
         quarantine: &Quarantine,
         longest: Duration,
@@ -65,7 +77,7 @@ impl DueJobs {
         if self.due[kind].is_empty() && self.next.is_some_and(|next| next <= now) {
             // Those in quarantine and those of the other kind stay due.
             let most = PAGE + quarantine.len() as usize + self.due[1 - kind].len();
-            let due = group.due(0, most, longest)?;
+            let due = group.due(lane, most, longest)?;
             self.next = due.next.map(|wait| now + wait);
             self.due = Default::default();
             for (job, reads) in due.jobs {

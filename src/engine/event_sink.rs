@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::schedule::Schedule;
 use crate::event::{Counts, Event, Flow, Settled, Shut, Storage};
 use crate::governor::LimitedBy;
-use crate::job::{JobState, Outcome};
+use crate::job::{JobState, Lane, Outcome};
 use crate::store::{Claim, Settlement};
 
 /// Interval between [`Event::Flow`] events.
@@ -18,6 +18,8 @@ const MOST_BUFFERED: usize = 65_536;
 
 pub(super) struct EventSink {
     events: SyncSender<Vec<Event>>,
+    /// The lanes of the run's pool; none without one.
+    lanes: Vec<Lane>,
     /// Events since the last flush, so that a group wakes the listener once.
     buffered: RefCell<Vec<Event>>,
     /// Events dropped since the listener last took some.
@@ -32,9 +34,10 @@ pub(super) struct EventSink {
 }
 
 impl EventSink {
-    pub(super) fn new(events: SyncSender<Vec<Event>>) -> Self {
+    pub(super) fn new(events: SyncSender<Vec<Event>>, lanes: Vec<Lane>) -> Self {
         Self {
             events,
+            lanes,
             buffered: RefCell::default(),
             missed: Cell::default(),
             counts: Cell::default(),
@@ -97,10 +100,16 @@ impl EventSink {
             step: claim.attempt.step,
             key: claim.attempt.key,
             chunk: slot,
+            lane: self.lane(claim),
         });
     }
 
+    fn lane(&self, claim: &Claim) -> Option<Lane> {
+        self.lanes.get(usize::from(claim.attempt.lane)).cloned()
+    }
+
     pub(super) fn settled(&self, claim: Claim, settlement: &Settlement, state: JobState) {
+        let lane = self.lane(&claim);
         let failure = settlement.outcome.failure();
         let status = match &settlement.outcome {
             Outcome::NotReady { status, .. } => *status,
@@ -122,6 +131,7 @@ impl EventSink {
             price: settlement.price,
             state,
             took: settlement.took,
+            lane,
         })));
     }
 
@@ -187,7 +197,7 @@ mod tests {
     #[test]
     fn a_slow_listener_gets_the_number_of_missed_events() {
         let (sender, listener) = sync_channel(1);
-        let sink = EventSink::new(sender);
+        let sink = EventSink::new(sender, Vec::new());
         let emit = |times: usize| {
             (0..times).for_each(|_| sink.emit(Event::Tick));
             sink.flush();

@@ -93,13 +93,15 @@ pub fn run<'c>(
     on_event(&Event::Started {
         runner: store.runner().unwrap_or_default(),
         recovered: recovered.in_doubt,
+        held: recovered.held,
         counts: store.counts(),
     });
     let past = store.past().map_err(failed)?;
     let governor = Governor::new(settings.rules(), &past, clock::now());
-    let schedule = Schedule::new(settings, governor, store.counts().listed());
+    let lanes = store.lanes().to_vec();
+    let schedule = Schedule::new(settings, governor, lanes.clone(), store.counts().listed());
     stop.connect(to_writer);
-    let sink = EventSink::new(to_listener);
+    let sink = EventSink::new(to_listener, lanes);
     let writer = Writer::new(store, settings, cancel, inbox, slots, schedule, sink);
     thread::scope(|scope| {
         let writer = thread::Builder::new()

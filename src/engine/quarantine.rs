@@ -13,10 +13,12 @@ pub(super) struct Quarantined {
     pub(super) attempt: AttemptId,
     pub(super) path: FileName,
     pub(super) position: Position,
-    /// The job is between two steps.
+    /// Its next call comes from the due jobs: the job is between two steps, or is bound to a lane.
     pub(super) is_waiting: bool,
     pub(super) failed_before: bool,
     pub(super) cause: SharedCause,
+    /// The lane of its call.
+    pub(super) lane: usize,
     pub(super) message: String,
 }
 
@@ -24,8 +26,8 @@ pub(super) struct Quarantined {
 pub(super) struct Quarantine {
     jobs: Vec<Quarantined>,
     ids: HashSet<JobId>,
-    /// Jobs with a charge that an outage may have caused, once for each charge.
-    charged: Vec<JobId>,
+    /// Jobs with a charge that an outage may have caused and the lanes of their calls, once for each charge.
+    charged: Vec<(JobId, usize)>,
     /// Refunds due to jobs that were in flight when the outage was established.
     refunds: HashMap<JobId, u32>,
 }
@@ -41,7 +43,7 @@ impl Quarantine {
 
     /// Returns true if a recent failure of this job has an unknown cause.
     pub(super) fn has_failed(&self, job: JobId) -> bool {
-        self.contains(job) || self.charged.contains(&job)
+        self.contains(job) || self.charged.iter().any(|(charged, _)| *charged == job)
     }
 
     /// Returns the failure message of the job that was added last, if possible of one with the cause
@@ -58,25 +60,42 @@ impl Quarantine {
         self.jobs.push(held);
     }
 
-    /// Removes and returns the jobs with cleared causes: they are at fault themselves.
+    /// Removes and returns the jobs whose causes calls of a lane have cleared: they are at fault themselves.
     pub(super) fn release_at_fault(
         &mut self,
+        lane: usize,
         cleared: impl Fn(SharedCause) -> bool,
     ) -> Vec<Quarantined> {
         if cleared(SharedCause::Outage) {
-            self.charged.clear();
+            self.charged.retain(|(_, of)| *of != lane);
         }
-        self.release(cleared)
+        self.release(|cause, of| cleared(cause) && (cause.is_of_run() || of == lane))
     }
 
-    /// Removes the jobs that failed in an outage, to be called again. Returns them, and the jobs to refund.
-    pub(super) fn excuse(&mut self) -> (Vec<Quarantined>, Vec<JobId>) {
-        let excused = self.release(|cause| cause == SharedCause::Outage);
-        (excused, std::mem::take(&mut self.charged))
+    /// Removes and returns all jobs with one of these causes.
+    pub(super) fn release_all(
+        &mut self,
+        is_released: impl Fn(SharedCause) -> bool,
+    ) -> Vec<Quarantined> {
+        self.charged.clear();
+        self.release(|cause, _| is_released(cause))
     }
 
-    fn release(&mut self, is_released: impl Fn(SharedCause) -> bool) -> Vec<Quarantined> {
-        let is_released = |held: &mut Quarantined| is_released(held.cause);
+    /// Removes the jobs that failed in an outage of a lane, to be called again. Returns them, and the jobs to refund.
+    pub(super) fn excuse(&mut self, lane: usize) -> (Vec<Quarantined>, Vec<JobId>) {
+        let excused = self.release(|cause, of| cause == SharedCause::Outage && of == lane);
+        let charged = self.charged.extract_if(.., |(_, of)| *of == lane);
+        (excused, charged.map(|(job, _)| job).collect())
+    }
+
+    /// Removes the jobs that a lane has refused, because it has stopped, to be called in another.
+    pub(super) fn release_lane(&mut self, lane: usize) -> Vec<Quarantined> {
+        self.charged.retain(|(_, of)| *of != lane);
+        self.release(|cause, of| !cause.is_of_run() && of == lane)
+    }
+
+    fn release(&mut self, is_released: impl Fn(SharedCause, usize) -> bool) -> Vec<Quarantined> {
+        let is_released = |held: &mut Quarantined| is_released(held.cause, held.lane);
         let released: Vec<Quarantined> = self.jobs.extract_if(.., is_released).collect();
         for held in &released {
             self.ids.remove(&held.attempt.job);
@@ -85,8 +104,8 @@ impl Quarantine {
     }
 
     /// Records a charge that an outage may have caused.
-    pub(super) fn note_charged(&mut self, job: JobId) {
-        self.charged.push(job);
+    pub(super) fn note_charged(&mut self, job: JobId, lane: usize) {
+        self.charged.push((job, lane));
     }
 
     /// Refunds a charge to each of these jobs. A job in flight gets its refund when the call completes.

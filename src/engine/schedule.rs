@@ -1,6 +1,9 @@
 //! Scheduling: combines free slots, the governor's permits and the queue into claims.
 
+mod bound;
 mod choose;
+
+pub(super) use bound::StoppedLane;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -13,7 +16,7 @@ use crate::event::Halt;
 use crate::governor::{
     Admission, Governor, LimitedBy, Permit, Rules, SharedCause, Spot, StopReason,
 };
-use crate::job::{JobId, JobState, StepKind};
+use crate::job::{JobId, JobState, Lane, StepKind};
 use crate::limits::{Cost, PastCharge};
 use crate::settings::{Settings, Threads, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
@@ -24,7 +27,12 @@ pub(super) struct Schedule {
     pub(super) governor: Governor,
     pub(super) queue: StridedQueue,
     pub(super) quarantine: Quarantine,
-    pub(super) due_jobs: DueJobs,
+    /// Due jobs of each lane.
+    pub(super) due_jobs: Vec<DueJobs>,
+    /// The lanes of the run's pool; none without one.
+    lanes: Vec<Lane>,
+    /// For each lane, the message of the failure that has stopped it.
+    stop_messages: Vec<String>,
     /// The waiting jobs that may kill their process are in the queue.
     has_waiting_alone: bool,
     /// Calls of this session had further steps.
@@ -68,22 +76,29 @@ pub(super) enum Decision {
     Wait(Option<Duration>),
     /// No job is left to claim.
     Nothing,
-    /// Fail the jobs quarantined for this cause.
-    FailQuarantined(SharedCause),
-    /// An outage is established without a further call: refund its charges.
-    Excuse,
+    /// Fail the jobs quarantined for this cause in a lane.
+    FailQuarantined(SharedCause, usize),
+    /// An outage of a lane is established without a further call: refund its charges.
+    Excuse(usize),
     /// The governor stops the run.
     Stop,
 }
 
 impl Schedule {
     /// Creates a schedule for a list of `jobs` jobs, without slots.
-    pub(super) fn new(settings: &Settings, governor: Governor, jobs: u64) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        governor: Governor,
+        lanes: Vec<Lane>,
+        jobs: u64,
+    ) -> Self {
         let mut schedule = Self {
+            due_jobs: all_due(governor.lanes()),
+            stop_messages: vec![String::new(); governor.lanes()],
+            lanes,
             governor,
             queue: StridedQueue::new(1, jobs),
             quarantine: Quarantine::default(),
-            due_jobs: DueJobs::default(),
             has_waiting_alone: false,
             has_steps: false,
             has_new: true,
@@ -144,7 +159,7 @@ impl Schedule {
     fn renew_queue(&mut self, slots: usize) {
         self.queue = StridedQueue::new(slots, self.jobs);
         self.next_up = None;
-        self.due_jobs = DueJobs::default();
+        self.due_jobs = all_due(self.governor.lanes());
         self.has_waiting_alone = false;
         self.has_new = true;
     }
@@ -178,11 +193,7 @@ impl Schedule {
     /// Returns when the first and the last waiting jobs are due; the first only if no other jobs are left.
     pub(super) fn due(&self) -> (Option<Duration>, Duration) {
         let only = self.governor.limited_by() == LimitedBy::NoWork;
-        let waits = self
-            .queue
-            .next_due()
-            .into_iter()
-            .chain(self.due_jobs.next());
+        let waits = self.queue.next_due().into_iter().chain(self.next_due());
         let next = waits.min().filter(|_| only);
         (next, self.queue.last_due())
     }
@@ -201,6 +212,10 @@ impl Schedule {
             StopReason::Failures(_) | StopReason::Budget(_) => String::new(),
             _ => self.message.clone(),
         };
+        let words = match self.lane_stops() {
+            Some(stops) if !reason.is_of_run() => stops,
+            _ => words,
+        };
         Some(Halt { reason, words })
     }
 
@@ -209,17 +224,21 @@ impl Schedule {
         self.readable = Some(file);
     }
 
-    /// Ends the quarantine for an outage, so that its jobs are called again. Returns the jobs to refund, once for each
+    /// Ends the quarantine for an outage of a lane, so that its jobs are called again. Returns the jobs to refund, once for each
     /// charge.
-    pub(super) fn excuse(&mut self, now: Duration) -> Vec<JobId> {
-        let (excused, charged) = self.quarantine.excuse();
-        for held in excused {
+    pub(super) fn excuse(&mut self, lane: usize, now: Duration) -> Vec<JobId> {
+        let (excused, charged) = self.quarantine.excuse(lane);
+        self.put_back(excused, now);
+        charged
+    }
+
+    fn put_back(&mut self, released: Vec<Quarantined>, now: Duration) {
+        for held in released {
             match held.is_waiting {
-                true => self.due_jobs.note(now),
+                true => self.due_jobs[held.lane].note(now),
                 false => (self.queue).put_back(held.attempt.job, held.position, now),
             }
         }
-        charged
     }
 
     /// Decides when only quarantined jobs are left, and returns those that fail now. If the run stops because no call was
@@ -229,10 +248,13 @@ impl Schedule {
             return Vec::new();
         };
         if self.governor.resolve_quarantine() {
-            self.quarantine.release_at_fault(|_| true)
+            self.quarantine.release_all(|_| true)
+        } else if self.governor.halt().is_none() {
+            // Other lanes call what some have refused.
+            Vec::new()
         } else {
             self.note_message(&message);
-            (self.quarantine).release_at_fault(|cause| cause != SharedCause::Service)
+            (self.quarantine).release_all(|cause| cause != SharedCause::Service)
         }
     }
 
@@ -279,22 +301,33 @@ impl Schedule {
         None
     }
 
-    /// Requests a permit: for a read of what was submitted, if one may be due, and otherwise for any other call.
+    /// Requests a permit: for a read of what was submitted, if one may be due, and otherwise for any other call. With a pool,
+    /// reads are bound to lanes.
     fn request_any(&mut self, now: Duration) -> Result<Permit, Decision> {
-        self.reads_from = self.due_jobs.next_page();
-        if self.due_jobs.has(true, now) {
-            match (self.governor).request_read(Cost::default(), now, wall_clock()) {
-                Admission::Go(permit) => return Ok(permit),
-                Admission::Wait(_, until) => self.reads_from = until,
-                Admission::Halt(_) => return Err(Decision::Stop),
+        self.reads_from = None;
+        if !self.has_pool() {
+            self.reads_from = self.due_jobs[0].next_page();
+            if self.due_jobs[0].has(true, now) {
+                match (self.governor).request_read(Cost::default(), now, wall_clock()) {
+                    Admission::Go(permit) => return Ok(permit),
+                    Admission::Wait(_, until) => self.reads_from = until,
+                    Admission::Halt(_) => return Err(Decision::Stop),
+                }
             }
         }
         let cost = self.next_up.map_or_else(Cost::default, |(_, cost)| cost);
-        self.request(cost, now)
+        self.request_in(None, false, cost, now)
     }
 
-    fn request(&mut self, cost: Cost, now: Duration) -> Result<Permit, Decision> {
-        match self.governor.request(cost, now, wall_clock()) {
+    /// Requests a permit, in this lane if one is named.
+    fn request_in(
+        &mut self,
+        lane: Option<usize>,
+        reads: bool,
+        cost: Cost,
+        now: Duration,
+    ) -> Result<Permit, Decision> {
+        match (self.governor).request_in(lane, reads, cost, now, wall_clock()) {
             Admission::Go(permit) => Ok(permit),
             Admission::Wait(_, until) => Err(Decision::Wait(earliest(until, self.reads_from))),
             // An exhausted budget stops the run only when nothing is left to read.
@@ -305,13 +338,14 @@ impl Schedule {
         }
     }
 
-    /// Exchanges a permit for one that includes the job's size.
+    /// Exchanges a permit for one of the same lane that includes the job's size.
     fn exchange(&mut self, permit: Permit, cost: Cost, now: Duration) -> Result<Permit, Decision> {
         if !self.governor.needs_size() || permit.cost() == cost {
             return Ok(permit);
         }
+        let (lane, reads) = (permit.lane(), permit.reads());
         self.governor.cancel(permit);
-        self.request(cost, now)
+        self.request_in(Some(lane), reads, cost, now)
     }
 
     /// Returns an unused permit to the governor.
@@ -332,9 +366,14 @@ impl Schedule {
         in_flight: usize,
         now: Duration,
     ) -> Result<Decision, StoreError> {
+        let bound = self.call_bound(group, now)?;
+        let until = match bound {
+            Ok(decision) => return Ok(decision),
+            Err(until) => until,
+        };
         loop {
             if let Some(wait) = self.held_up(now) {
-                return Ok(wait);
+                return Ok(wait.or_at(until));
             }
             let (Some(&slot), Some(permit)) = (self.free_slots.front(), self.permit.take()) else {
                 return Ok(Decision::Wait(None));
@@ -344,7 +383,7 @@ impl Schedule {
                 None => self.in_order(group, slot, permit, in_flight, now)?,
             };
             if let Some(decision) = decision {
-                return Ok(decision);
+                return Ok(decision.or_at(until));
             }
         }
     }
@@ -359,11 +398,13 @@ impl Schedule {
         now: Duration,
     ) -> Result<Option<Decision>, StoreError> {
         if permit.checks_disk() && self.readable.as_ref().is_some_and(|file| file.exists()) {
+            let lane = permit.lane();
             self.governor.cancel(permit);
             self.governor.confirm_disk();
-            return Ok(Some(Decision::FailQuarantined(SharedCause::Disk)));
+            return Ok(Some(Decision::FailQuarantined(SharedCause::Disk, lane)));
         }
-        let found = self.elsewhere(group, permit.reads(), spot)?;
+        let lane = permit.lane();
+        let found = self.elsewhere(group, lane, permit.reads(), spot)?;
         let cost = found.map_or(permit.cost(), |(_, cost)| cost);
         let permit = match self.exchange(permit, cost, now) {
             Ok(permit) => permit,
@@ -374,7 +415,7 @@ impl Schedule {
             return Ok(None);
         }
         let claim = match found {
-            Some((job, _)) => group.claim(job, slot, cost, permit.price())?,
+            Some((job, _)) => group.claim_in(lane, job, slot, cost, permit.price())?,
             None => None,
         };
         if let Some(claim) = claim {
@@ -382,8 +423,8 @@ impl Schedule {
         }
         let established = self.governor.no_spot_left(permit);
         Ok(established.map(|established| match established {
-            true => Decision::Excuse,
-            false => Decision::FailQuarantined(SharedCause::Outage),
+            true => Decision::Excuse(lane),
+            false => Decision::FailQuarantined(SharedCause::Outage, lane),
         }))
     }
 
@@ -398,7 +439,7 @@ impl Schedule {
     ) -> Result<Option<Decision>, StoreError> {
         let (job, cost) = if permit.reads() {
             let (quarantine, longest) = (&self.quarantine, self.longest_poll);
-            match self.due_jobs.take(true, group, quarantine, longest, now)? {
+            match self.due_jobs[0].take((0, true), group, quarantine, longest, now)? {
                 Some(job) => (job, Cost::default()),
                 None => {
                     self.governor.cancel(permit);
@@ -425,7 +466,8 @@ impl Schedule {
             }
         };
         // A job that is no longer pending was claimed by a spot check.
-        let Some(claim) = group.claim(job, slot, cost, permit.price())? else {
+        let claim = group.claim_in(permit.lane(), job, slot, cost, permit.price())?;
+        let Some(claim) = claim else {
             self.permit = Some(permit);
             return Ok(None);
         };
@@ -446,4 +488,9 @@ impl Schedule {
 /// Returns the earlier of two moments, of which each may be unknown.
 fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.into_iter().chain(other).min()
+}
+
+/// Returns the due jobs of each lane, not read yet.
+fn all_due(lanes: usize) -> Vec<DueJobs> {
+    (0..lanes).map(|_| DueJobs::default()).collect()
 }

@@ -33,12 +33,14 @@ pub(super) struct Lane {
     pub(super) guard: Guard,
     pub(super) in_flight: usize,
     /// Number of calls so far.
-    sent: u64,
+    pub(super) sent: u64,
     stated: StatedLimits,
     /// Rate and concurrency learned before the first throttle, while only one file is throttled.
     before_throttles: Option<(Option<f64>, Option<usize>)>,
     /// Reason for which no further call goes here.
     pub(super) stopped: Option<StopReason>,
+    /// That it has stopped was told.
+    pub(super) is_told: bool,
 }
 
 /// What a lane needs to know of its run.
@@ -79,6 +81,7 @@ impl Lane {
             stated: StatedLimits::default(),
             before_throttles: None,
             stopped: None,
+            is_told: false,
         };
         if let Some(left) = history.closed_for {
             (lane.controller).stay_closed(left.as_secs_f64(), seconds);
@@ -131,6 +134,11 @@ impl Lane {
         let (_, at_once) = self.controller.learned();
         let beside = at_once.map_or(u64::MAX, |most| most.saturating_sub(self.in_flight) as u64);
         self.limits.room(now).min(beside)
+    }
+
+    /// Returns true if the gate is closed and a probe may go.
+    pub(super) fn is_due_for_probe(&self, now: Duration) -> bool {
+        self.opens_at(false).is_some_and(|until| until <= now)
     }
 
     /// Checks the lane's limits before those of the run's concurrency.

@@ -46,6 +46,7 @@ mod streak;
 mod throttled_files;
 mod types;
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 pub use types::{
@@ -168,13 +169,13 @@ impl Governor {
     /// Decides about a call of this cost at `now`, which is `wall` milliseconds since 1970, in any lane. A permit counts as
     /// a call in flight until it returns through [`Self::complete`] or [`Self::cancel`].
     pub fn request(&mut self, cost: Cost, now: Duration, wall: i64) -> Admission {
-        self.decide(None, false, cost, now, wall)
+        self.request_in(None, false, cost, now, wall)
     }
 
     /// As [`Self::request`], for a call that only reads what was submitted. It uses up no budget of calls or money, has a
     /// gate of its own, and makes no spot check, unless other calls are over.
     pub fn request_read(&mut self, cost: Cost, now: Duration, wall: i64) -> Admission {
-        self.decide(None, true, cost, now, wall)
+        self.request_in(None, true, cost, now, wall)
     }
 
     /// Sets whether files are submitted and not finished. An exhausted budget of calls or money stops the run only without.
@@ -182,18 +183,8 @@ impl Governor {
         self.has_submitted = submitted;
     }
 
-    /// As [`Self::request`], in this lane if one is named.
+    /// As [`Self::request`] or [`Self::request_read`], in this lane if one is named.
     pub fn request_in(
-        &mut self,
-        lane: Option<usize>,
-        cost: Cost,
-        now: Duration,
-        wall: i64,
-    ) -> Admission {
-        self.decide(lane, false, cost, now, wall)
-    }
-
-    fn decide(
         &mut self,
         lane: Option<usize>,
         reads: bool,
@@ -264,15 +255,21 @@ impl Governor {
         Admission::Wait(limited_by, until)
     }
 
-    /// Returns the lanes that have not stopped: first those with most room, and among equals those with the fewest calls in
-    /// flight.
+    /// Returns the lanes that have not stopped: first those that are due for a probe, then those with most room, and among
+    /// equals those with the fewest calls in flight, and so far.
     fn by_room(&self, now: Duration) -> Vec<usize> {
         let open = |index: &usize| self.lanes[*index].stopped.is_none();
         let mut open: Vec<usize> = (0..self.lanes.len()).filter(open).collect();
         if open.len() > 1 {
             open.sort_by_cached_key(|index| {
                 let lane = &self.lanes[*index];
-                (std::cmp::Reverse(lane.room(now)), lane.in_flight)
+                let is_waiting = !lane.is_due_for_probe(now);
+                (
+                    is_waiting,
+                    Reverse(lane.room(now)),
+                    lane.in_flight,
+                    lane.sent,
+                )
             });
         }
         open
@@ -540,9 +537,26 @@ impl Governor {
         self.halt
     }
 
+    /// Returns the number of lanes.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// Returns the reason why no further call goes to a lane.
     pub fn stopped(&self, lane: usize) -> Option<StopReason> {
         self.lanes.get(lane)?.stopped
+    }
+
+    /// Returns the lanes that have stopped since the last time.
+    pub fn newly_stopped(&mut self) -> Vec<(usize, StopReason)> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        let newly = lanes.filter(|(_, lane)| !lane.is_told && lane.stopped.is_some());
+        newly
+            .filter_map(|(index, lane)| {
+                lane.is_told = true;
+                Some((index, lane.stopped?))
+            })
+            .collect()
     }
 
     /// Returns the limit that decided the latest request.

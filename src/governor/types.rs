@@ -255,7 +255,7 @@ impl StopReason {
     }
 
     /// Returns true if no other account can help.
-    pub(super) fn is_of_run(&self) -> bool {
+    pub fn is_of_run(&self) -> bool {
         match self {
             Self::Fault(fault) => {
                 fault.is_of_program() || matches!(fault, Fault::MissingFile | Fault::NotRun)

@@ -5,6 +5,7 @@
 #![doc = "[worker]: worker"]
 #![doc = "[python]: python"]
 #![doc = "[keys]: keys"]
+#![doc = "[several_keys]: several_keys"]
 #![doc = "[limits]: limits"]
 #![doc = "[answers]: answers"]
 #![doc = "[daily_limit]: daily_limit"]
@@ -46,6 +47,7 @@ pub mod exec {}
 #[doc = include_str!("half_failed.md")]
 pub mod half_failed {}
 #[doc = "[later]: later"]
+#[doc = "[several_keys]: several_keys"]
 #[doc = ""]
 #[doc = include_str!("keys.md")]
 pub mod keys {}
@@ -65,9 +67,15 @@ pub mod request {}
 pub mod results {}
 #[doc = include_str!("ten_million.md")]
 pub mod ten_million {}
+#[doc = "[keys]: keys"]
+#[doc = ""]
+#[doc = include_str!("several_keys.md")]
+pub mod several_keys {}
 #[doc = "[going_home]: going_home"]
 #[doc = ""]
 #[doc = include_str!("unattended.md")]
 pub mod unattended {}
+#[doc = "[several_keys]: several_keys"]
+#[doc = ""]
 #[doc = include_str!("worker.md")]
 pub mod worker {}

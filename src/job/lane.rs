@@ -10,7 +10,7 @@ pub struct Lane {
     #[serde(rename = "lane")]
     pub number: u32,
     /// The row's name, if it has one.
-    #[serde(rename = "lane_name")]
+    #[serde(rename = "lane_name", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 

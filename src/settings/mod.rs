@@ -143,6 +143,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The largest answer, in bytes after content decoding.
     pub max_response: u64,
+    /// The accounts that share the calls: the path of a table with a row for each, or `env:NAME`.
+    pub pool: Option<String>,
     /// The number of worker processes; by default as many as the threads need.
     pub workers: Option<usize>,
     /// The time that a worker has to say hello.
@@ -200,6 +202,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             min_free: 64 << 20,
             max_response: 16 << 20,
+            pool: None,
             workers: None,
             worker_start: Duration::from_secs(60),
             grace: Duration::from_secs(30),

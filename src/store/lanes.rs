@@ -3,7 +3,6 @@
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::counts::{add_counts, read_counts};
 use super::error::Result;
 use super::owner;
 use super::pace;
@@ -19,16 +18,17 @@ use crate::job::{AttemptId, JobId, JobState, Lane, LaneIdentity};
 
 impl Store {
     /// Uses these rows of a pool as the lanes of this session; none without a pool. A row that an earlier session had keeps
-    /// its number. Holds the jobs that are bound to a row which is gone, and returns their number.
+    /// its number. [`Store::start`] holds the jobs that are bound to a row which is gone.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn use_lanes(&mut self, rows: &[LaneIdentity]) -> Result<u64> {
+    pub fn use_lanes(&mut self, rows: &[LaneIdentity]) -> Result<()> {
         let what = "recording the pool's lanes";
+        if rows.is_empty() && statuses(&self.connection)?.is_empty() {
+            return Ok(());
+        }
         let transaction = self.owner.begin(&self.connection)?;
-        let before = read_counts(&transaction)?;
-        let mut counts = before;
         let old = "UPDATE lane SET present = 0, stopped = NULL, stopped_words = NULL";
         execute(&transaction, old, [], what)?;
         let mut lanes = Vec::with_capacity(rows.len());
@@ -43,23 +43,15 @@ impl Store {
                 name: name.clone(),
             }));
         }
-        let mut held = 0;
-        for LaneStatus { lane, .. } in statuses(&transaction)? {
-            if !lanes.contains(&lane) {
-                let reason = format!("the pool has no row for {lane}, which sent it");
-                held += hold(&transaction, &mut counts, Some(lane.number), &reason)?.len();
-            }
-        }
-        if !lanes.is_empty() {
-            let reason = "it was sent before the run had a pool";
-            held += hold(&transaction, &mut counts, None, reason)?.len();
-        }
-        add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, what)?;
-        self.counts = counts;
         self.lanes = lanes;
         self.noted_lanes.clear();
-        Ok(held as u64)
+        Ok(())
+    }
+
+    /// Returns the run's UUID.
+    pub fn uuid(&self) -> &[u8; 16] {
+        &self.uuid
     }
 
     /// Returns the lanes of this session; none without a pool.
@@ -188,6 +180,28 @@ fn statuses(connection: &Connection) -> Result<Vec<LaneStatus>> {
     })
 }
 
+/// Holds the open jobs that are bound to a lane which is not among `lanes`, those of the session. With lanes, also the waiting
+/// ones that are bound to none. Returns the number of jobs.
+pub(super) fn hold_gone(
+    transaction: &Transaction<'_>,
+    counts: &mut Counts,
+    lanes: &[Lane],
+) -> Result<u64> {
+    let known = statuses(transaction)?;
+    let mut held = 0;
+    for LaneStatus { lane, .. } in known {
+        if !lanes.contains(&lane) {
+            let reason = format!("the pool has no row for {lane}, which sent it");
+            held += hold(transaction, counts, Some(lane.number), &reason)?.len();
+        }
+    }
+    if !lanes.is_empty() {
+        let reason = "it was sent before the run had a pool";
+        held += hold(transaction, counts, None, reason)?.len();
+    }
+    Ok(held as u64)
+}
+
 /// Holds the open jobs that are bound to a lane which no longer exists, or the waiting ones that are bound to none. `retry --held` begins them anew, in any lane. `reason`
 /// becomes part of their last attempts' messages.
 pub(super) fn hold(
@@ -212,10 +226,13 @@ pub(super) fn hold(
             job: JobId(row.get(0)?),
             number: row.get(1)?,
         };
-        let path = path_from_sql(row, 2)?;
-        Ok((HeldOfLane { path, attempt }, state_from_sql(row.get(3)?)?))
+        Ok(HeldOfLane {
+            path: path_from_sql(row, 2)?,
+            attempt,
+            from: state_from_sql(row.get(3)?)?,
+        })
     })?;
-    for (HeldOfLane { attempt, .. }, state) in &held {
+    for HeldOfLane { attempt, from, .. } in &held {
         let job = attempt.job.0;
         for sql in [
             "UPDATE work SET state = 4, not_before = NULL, lane = NULL, generation = generation + 1 WHERE job = ?1",
@@ -226,7 +243,7 @@ pub(super) fn hold(
         }
         let sql = "UPDATE attempt SET message = coalesce(message || '; ', '') || ?3 WHERE job = ?1 AND number = ?2";
         execute(transaction, sql, params![job, attempt.number, reason], what)?;
-        shift(counts, *state, JobState::Held, 1)?;
+        shift(counts, *from, JobState::Held, 1)?;
     }
-    Ok(held.into_iter().map(|(held, _)| held).collect())
+    Ok(held)
 }

@@ -7,6 +7,7 @@ use rusqlite::types::ValueRef;
 
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
+use super::lanes;
 use super::owner;
 use super::pace::{forget_usage, noted, replace_price};
 use super::progress::read_step;
@@ -31,6 +32,8 @@ pub(super) const CRASHED: &str = "crashed";
 pub struct Recovered {
     /// Their jobs, in list order.
     pub in_doubt: Vec<FileName>,
+    /// The number of jobs that are held, because the pool has no row any more for the account that knows them.
+    pub held: u64,
 }
 
 impl Store {
@@ -106,6 +109,7 @@ impl Store {
         drop(settler);
         let mut runner = None;
         if let Some(threads) = threads {
+            recovered.held = lanes::hold_gone(&transaction, &mut counts, &self.lanes)?;
             let sql = "INSERT INTO runner (pid, host, threads, started, request)
                        VALUES (?1, ?2, ?3, ?4, (SELECT request FROM run))";
             let values = params![std::process::id(), host(), threads, now];

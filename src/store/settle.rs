@@ -78,7 +78,7 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
             price: settlement.price,
             next: settlement.next,
             record: settlement.record,
-            binds: binds(&settlement.outcome),
+            binds: settlement.binds(),
         }
     }
 }
@@ -88,12 +88,6 @@ impl Ended<'_> {
     fn waits(&self) -> bool {
         matches!(self.next, Next::Advance(_) | Next::Poll(_))
     }
-}
-
-/// Returns true if the service may know the key of an attempt: the outcome is unknown, or the operation is unfinished.
-pub(super) fn binds(outcome: &Outcome) -> bool {
-    let status = outcome.failure().and_then(|failure| failure.status);
-    matches!(outcome, Outcome::InDoubt(_)) || status == Some(409)
 }
 
 /// Settles attempts inside the caller's transaction. The caller updates the counts.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::governor::LearnedLimits;
 use crate::job::{
-    Attempt, AttemptId, Checksum, FileName, Job, JobId, Lane, Outcome, Position, Price, Step,
+    Attempt, AttemptId, Checksum, FileName, Job, JobId, JobState, Lane, Outcome, Position, Price,
+    Step,
 };
 use crate::retry::{Next, Record};
 
@@ -90,6 +91,21 @@ pub(super) struct LaneWork {
     pub(super) results: u64,
 }
 
+impl Settlement {
+    /// Returns true if the job's next call is bound to the lane of this one, because the account knows its key or a handle.
+    pub fn is_bound(&self, claim: &Claim) -> bool {
+        let is_same = self.record.generation == claim.record.generation;
+        let waits = matches!(self.next, Next::Advance(_) | Next::Poll(_));
+        self.step.is_later() || waits || self.binds() || claim.is_bound && is_same
+    }
+
+    /// Returns true if the service may know the key: the outcome is unknown, or the operation is unfinished.
+    pub(super) fn binds(&self) -> bool {
+        let status = self.outcome.failure().and_then(|failure| failure.status);
+        matches!(self.outcome, Outcome::InDoubt(_)) || status == Some(409)
+    }
+}
+
 /// A job that was held because its lane no longer exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOfLane {
@@ -97,4 +113,6 @@ pub struct HeldOfLane {
     pub path: FileName,
     /// Its latest attempt.
     pub attempt: AttemptId,
+    /// Its state before.
+    pub from: JobState,
 }

@@ -22,6 +22,7 @@ use super::programs::Programs;
 use super::said::Listener;
 use super::words::{Filled, Words};
 use crate::caller::aside::aside;
+use crate::caller::lanes::Lanes;
 use crate::caller::spill::Growing;
 use crate::caller::timer::Timer;
 use crate::caller::{AsyncCaller, Calling, Cancel};
@@ -37,6 +38,7 @@ pub struct ExecPlan {
     words: Arc<Words>,
     pub(in crate::caller) programs: Programs,
     timeout: Duration,
+    lanes: Lanes,
 }
 
 impl ExecPlan {
@@ -58,6 +60,7 @@ impl ExecPlan {
             check_program(&program, context.base, context.path.as_deref())?;
         }
         Ok(Self {
+            lanes: context.lanes.clone(),
             words: Arc::new(words),
             programs: Programs::new(command, settings, context)?,
             timeout: settings.timeout,
@@ -67,6 +70,11 @@ impl ExecPlan {
     /// Returns whether a call reads the job's file.
     pub fn reads_file(&self) -> bool {
         self.words.reads_file()
+    }
+
+    /// Returns the rows of the pool.
+    pub(in crate::caller) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// Returns the words of a call.
@@ -133,7 +141,7 @@ impl AsyncExecCaller {
             Ok(filled) => filled,
             Err(outcome) => return outcome,
         };
-        let variables = variables(job, attempt);
+        let variables = variables(job, attempt, &plan.lanes);
         let started = launch.start(&words, &variables, Stdio::null());
         let (mut process, pipes) = match started {
             Ok(started) => started,
@@ -220,13 +228,26 @@ impl AsyncExecCaller {
 }
 
 /// Returns the variables that tell a command about its call.
-fn variables(job: &Job, attempt: &Attempt) -> [(&'static str, OsString); 4] {
-    [
+fn variables(job: &Job, attempt: &Attempt, lanes: &Lanes) -> Vec<(String, OsString)> {
+    let of_call = [
         ("STRIDE_NAME", job.path.as_path().into()),
         ("STRIDE_FILE", job.file.clone().into()),
         ("STRIDE_KEY", attempt.key.to_string().into()),
         ("STRIDE_ATTEMPT", attempt.id.number.to_string().into()),
-    ]
+    ];
+    let of_call = of_call.map(|(name, value)| (name.to_owned(), value));
+    let row = lanes.row(attempt.lane.into()).map(|(column, value)| {
+        let plain = |char: char| {
+            if char.is_ascii_alphanumeric() {
+                char
+            } else {
+                '_'
+            }
+        };
+        let column: String = column.to_ascii_uppercase().chars().map(plain).collect();
+        (format!("STRIDE_POOL_{column}"), value.into())
+    });
+    of_call.into_iter().chain(row).collect()
 }
 
 /// Returns what a failed command has printed, and the end of its standard error.

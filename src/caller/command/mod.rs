@@ -22,6 +22,8 @@ pub use worker::{AsyncWorkerCaller, Hello, StarterPipes, WorkerPlan, WorkerStart
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::lanes::Lanes;
+
 /// What a command needs from the program that runs it.
 #[derive(Debug, Clone)]
 pub struct CommandContext<'c> {
@@ -35,4 +37,6 @@ pub struct CommandContext<'c> {
     pub path: Option<OsString>,
     /// The environment variables that the programs do not get.
     pub hidden: Vec<String>,
+    /// The rows of the pool, or none.
+    pub lanes: Lanes,
 }

@@ -53,7 +53,7 @@ impl Launch {
     pub(super) fn start(
         &self,
         words: &[OsString],
-        variables: &[(&str, OsString)],
+        variables: &[(String, OsString)],
         stdin: Stdio,
     ) -> io::Result<(Process, Pipes)> {
         let (program, arguments) = words.split_first().ok_or(io::ErrorKind::NotFound)?;
@@ -68,7 +68,7 @@ impl Launch {
         for name in &self.hidden {
             command.env_remove(name);
         }
-        command.envs(variables.iter().map(|(name, value)| (*name, value)));
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn()?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let group = pid.ok_or(io::ErrorKind::NotFound)?;

@@ -24,6 +24,7 @@ use super::remarks::Remarks;
 use super::reuse::{Reuse, Suspension};
 use super::secrets::Secrets;
 use crate::caller::aside::aside;
+use crate::caller::lanes::Lanes;
 use crate::caller::outputs::{self, Outputs, WrongFolder};
 use crate::caller::spill::{LARGEST_STORED, MOST_BESIDE_VALUES, MOST_IN_MEMORY, MemoryBudget};
 use crate::caller::timer::Timer;
@@ -43,6 +44,8 @@ pub struct PlanContext<'m> {
     pub network: Network,
     /// Resolves references to secrets.
     pub lookup: Lookup,
+    /// The rows of the pool, or none.
+    pub lanes: Lanes,
     /// The folder for relative names of files other than the job's.
     pub base: &'m Path,
 }
@@ -88,11 +91,13 @@ impl HttpPlan {
             Message::compile(request, place, credentials, base)
         });
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
-        let keys = Keys::new(messages, secrets, with_given(credentials, lookup))?;
+        let lookup = with_given(credentials, lookup);
+        let keys = Keys::of_lanes(&messages, secrets, &lookup, &context.lanes)?;
         let validator = Validator::new(&request.judging)?.metering(settings)?;
         let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
         let mut plan = Plan {
             keys,
+            lanes: context.lanes.clone(),
             limits: Limits {
                 timeout: settings.timeout,
                 idle_timeout: settings.idle_timeout,
@@ -166,9 +171,20 @@ impl HttpPlan {
         }
     }
 
+    /// Returns the rows of the pool.
+    pub(in crate::caller) fn lanes(&self) -> &Lanes {
+        &self.plan.lanes
+    }
+
+    /// Returns the columns of the pool that the requests do not use.
+    pub fn unused_columns(&self) -> Vec<String> {
+        let current = self.plan.keys[0].current();
+        self.plan.lanes.unused(current.references())
+    }
+
     /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.
     pub fn reads_file(&self) -> bool {
-        let current = self.plan.keys.current();
+        let current = self.plan.keys[0].current();
         current.messages.iter().any(Message::reads_file)
     }
 
@@ -261,11 +277,12 @@ impl AsyncHttpCaller {
             () = self.reuse.pause() => {}
         }
         let plan = &self.shared.plan;
-        let filled = match plan.keys.at_hand() {
+        let lane = usize::from(attempt.lane);
+        let filled = match plan.keys[lane].at_hand() {
             Some(filled) => filled,
             None => {
                 let plan = Arc::clone(plan);
-                aside(move || plan.keys.current()).await
+                aside(move || plan.keys[lane].current()).await
             }
         };
         let step = usize::from(attempt.step.index);
@@ -298,9 +315,9 @@ impl AsyncHttpCaller {
         let id = job.id;
         let outcome = if Keys::learns_slowly(&outcome) {
             let plan = Arc::clone(plan);
-            aside(move || plan.keys.learn(&filled, id, outcome)).await
+            aside(move || plan.keys[lane].learn(&filled, id, outcome)).await
         } else {
-            plan.keys.learn(&filled, id, outcome)
+            plan.keys[lane].learn(&filled, id, outcome)
         };
         match (outcome, &self.shared.outputs) {
             (Outcome::Succeeded(answer), Some(outputs)) if has_body => {

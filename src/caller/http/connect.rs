@@ -1,5 +1,6 @@
 //! Sets up the requests of a plan and their connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue as Value;
@@ -9,6 +10,7 @@ use super::addresses::Addresses;
 use super::client::PlanContext;
 use super::credential::{Credential, PROXY_AUTHORIZATION};
 use super::error::PlanError;
+use super::keys::{Filled, Keys};
 use super::message::Message;
 use super::network::{self, Proxies};
 use super::plan::{Connection, Plan, StepPlan};
@@ -49,23 +51,15 @@ impl Plan {
         timeout: Duration,
         context: &PlanContext<'_>,
     ) -> Result<(), PlanError> {
-        let current = self.keys.current();
-        for step in current.messages.iter().flat_map(Message::led_on_by) {
+        let all = self.keys.iter().map(Keys::current);
+        let all: Vec<Arc<Filled>> = all.collect();
+        for step in all[0].messages.iter().flat_map(Message::led_on_by) {
             self.steps[step].is_led_on = true;
         }
-        let messages = current.messages.iter().zip(request.all());
-        let targets = messages.map(|(message, request)| {
-            let target = message.check(&request.url)?;
-            message.check_files()?;
-            if let Some(target) = &target {
-                if !context.network.allow_plain_http {
-                    network::keep_private(target, message)?;
-                }
-                network::allow(target, &request.url, &request.transport)?;
-            }
-            Ok(target)
-        });
-        let targets: Vec<Option<Url>> = targets.collect::<Result<_, PlanError>>()?;
+        let mut targets = Vec::new();
+        for current in &all {
+            targets.push(targets_of(current, request, context)?);
+        }
         if let Some(last) = request.all().last()
             && last.transport.redirects > 0
             && let Some(status) = FOLLOWED
@@ -77,8 +71,8 @@ impl Plan {
         // An answer may name any scheme.
         let is_https =
             |target: &Option<Url>| target.as_ref().is_none_or(|url| url.scheme() == "https");
-        let is_encrypted = targets.iter().any(is_https);
-        for (index, (request, target)) in request.all().zip(&targets).enumerate() {
+        let is_encrypted = targets.iter().flatten().any(is_https);
+        for (index, request) in request.all().enumerate() {
             let transport = &request.transport;
             let mut known = self.connections.iter();
             if let Some(known) = known.position(|known| known.transport == *transport) {
@@ -99,21 +93,42 @@ impl Plan {
             };
             // Fail now if the client cannot be built.
             connection.clients(&Progress::default())?;
-            if let Some(proxy) = target
-                .as_ref()
-                .and_then(|target| connection.proxies.of(target))
-            {
-                for credential in proxy.credentials {
-                    self.keys.hide(&credential);
+            let targets = targets.iter().filter_map(|targets| targets[index].as_ref());
+            for proxy in targets.filter_map(|target| connection.proxies.of(target)) {
+                for keys in &mut self.keys {
+                    proxy.credentials.iter().for_each(|value| keys.hide(value));
                 }
-                connection.proxy = Some(proxy.shown);
-                connection.plain_proxy = proxy.plain;
+                if connection.proxy.is_none() {
+                    connection.proxy = Some(proxy.shown);
+                    connection.plain_proxy = proxy.plain;
+                }
             }
             self.steps[index].connection = self.connections.len();
             self.connections.push(connection);
         }
         Ok(())
     }
+}
+
+/// Checks the requests with the values of one lane. Returns the URLs that are known before the calls.
+fn targets_of(
+    current: &Filled,
+    request: &Request,
+    context: &PlanContext<'_>,
+) -> Result<Vec<Option<Url>>, PlanError> {
+    let messages = current.messages.iter().zip(request.all());
+    let targets = messages.map(|(message, request)| {
+        let target = message.check(&request.url)?;
+        message.check_files()?;
+        if let Some(target) = &target {
+            if !context.network.allow_plain_http {
+                network::keep_private(target, message)?;
+            }
+            network::allow(target, &request.url, &request.transport)?;
+        }
+        Ok(target)
+    });
+    targets.collect()
 }
 
 /// Returns the request's own proxy and its credential.

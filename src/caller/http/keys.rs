@@ -12,6 +12,7 @@ use super::message::Message;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
 use super::template::secrets_of_service;
+use crate::caller::lanes::Lanes;
 use crate::job::{Class, Failure, FailureKind, JobId, Outcome};
 
 /// The minimum interval between two readings. A file that the service always forbids would otherwise run a command at
@@ -59,6 +60,11 @@ pub(super) struct Filled {
 type Values = HashMap<Reference, Vec<u8>>;
 
 impl Filled {
+    /// Returns the references of all messages.
+    pub(super) fn references(&self) -> impl Iterator<Item = &Reference> + Clone {
+        self.values.keys()
+    }
+
     /// Returns a copy whose messages have no values of secrets.
     pub(super) fn masked(&self) -> Self {
         Self {
@@ -82,12 +88,50 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     /// Looks up all references. `secrets` holds the values that are not references.
-    pub(super) fn new(
+    #[cfg(test)]
+    fn new(messages: Vec<Message>, secrets: Secrets, lookup: Lookup) -> Result<Self, PlanError> {
+        Self::with(Values::default(), messages, secrets, lookup)
+    }
+
+    /// Looks up all references for each row of a pool, those that are the same for all rows once.
+    pub(super) fn of_lanes(
+        messages: &[Message],
+        mut secrets: Secrets,
+        lookup: &Lookup,
+        lanes: &Lanes,
+    ) -> Result<Vec<Self>, PlanError> {
+        for (column, value) in lanes.secrets() {
+            let reference = Reference::Pool(column.to_owned());
+            add_secret(&mut secrets, messages, &reference, value.as_bytes());
+        }
+        let mut all: Vec<Self> = Vec::new();
+        for row in 0..lanes.len().max(1) {
+            let mut known = all
+                .first()
+                .map_or_else(Values::default, |first| first.current().values.clone());
+            known.retain(|reference, _| !matches!(reference, Reference::Pool(_)));
+            let (lanes, lookup) = (lanes.clone(), Arc::clone(lookup));
+            let lookup: Lookup = Arc::new(move |reference| match reference {
+                Reference::Pool(column) => lanes.look_up(row, column),
+                reference => lookup(reference),
+            });
+            all.push(Self::with(
+                known,
+                messages.to_vec(),
+                secrets.clone(),
+                lookup,
+            )?);
+        }
+        Ok(all)
+    }
+
+    fn with(
+        known: Values,
         messages: Vec<Message>,
         secrets: Secrets,
         lookup: Lookup,
     ) -> Result<Self, PlanError> {
-        let first = fill(0, &messages, secrets, Values::default(), &lookup)?;
+        let first = fill(0, &messages, secrets, known, &lookup)?;
         Ok(Self {
             messages,
             lookup,
@@ -236,15 +280,8 @@ fn fill(
     let resolved = messages.iter().map(|message| message.resolve(&mut value));
     let resolved: Vec<Message> = resolved.collect::<Result<_, _>>()?;
     for (reference, value) in &values {
-        if messages
-            .iter()
-            .any(|message| message.names_service(reference))
-        {
-            for secret in secrets_of_service(value) {
-                secrets.add(secret.as_bytes());
-            }
-        } else {
-            secrets.add(value);
+        if *reference != Reference::Pool("name".to_owned()) {
+            add_secret(&mut secrets, messages, reference, value);
         }
     }
     for pair in resolved.iter().flat_map(Message::basic) {
@@ -256,6 +293,18 @@ fn fill(
         secrets,
         values,
     })
+}
+
+/// Adds the value of a reference. Of one that names the service, only parts are secret.
+fn add_secret(secrets: &mut Secrets, messages: &[Message], reference: &Reference, value: &[u8]) {
+    let mut messages = messages.iter();
+    if messages.any(|message| message.names_service(reference)) {
+        for secret in secrets_of_service(value) {
+            secrets.add(secret.as_bytes());
+        }
+    } else {
+        secrets.add(value);
+    }
 }
 
 #[cfg(test)]

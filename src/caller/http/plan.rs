@@ -15,6 +15,7 @@ use super::remarks::Remarks;
 use super::tls::{self, CertificateRequests};
 use super::tunnel::PlainProxy;
 use super::unreachable::Resolver;
+use crate::caller::lanes::Lanes;
 use crate::failure_class::ClassRule;
 use crate::job::StepKind;
 use crate::settings::{Http, Transport};
@@ -35,7 +36,9 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) keys: Keys,
+    /// One for each row of a pool, or one.
+    pub(super) keys: Vec<Keys>,
+    pub(super) lanes: Lanes,
     pub(super) limits: Limits,
     pub(super) rules: Vec<ClassRule>,
     pub(super) validator: Validator,

@@ -33,7 +33,7 @@ impl HttpPlan {
     ///
     /// The outcome of the attempt, if no request can be built from this file.
     pub fn preview(&self, job: &Job, attempt: &Attempt, most: usize) -> Result<Preview, Outcome> {
-        let filled = self.plan().keys.current();
+        let filled = self.plan().keys[usize::from(attempt.lane)].current();
         let step = usize::from(attempt.step.index);
         if step >= filled.messages.len() {
             return Err(no_step(step));

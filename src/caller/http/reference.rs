@@ -19,6 +19,8 @@ pub enum Reference {
     /// A literal credential of the command line, under this name. It is sent as typed and not stored:
     /// `{given:NAME}`.
     Given(String),
+    /// A column of the pool's row that makes the call: `{pool.NAME}`.
+    Pool(String),
 }
 
 /// Finds the value of a reference. The error says why it cannot be found and holds no part of it.
@@ -27,6 +29,12 @@ pub type Lookup = Arc<dyn Fn(&Reference) -> Result<Vec<u8>, String> + Send + Syn
 impl Reference {
     /// Parses the text between the braces.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Some(column) = text
+            .strip_prefix("pool.")
+            .filter(|column| !column.is_empty())
+        {
+            return Some(Self::Pool(column.to_owned()));
+        }
         let (kind, rest) = text.split_once(':').filter(|(_, rest)| !rest.is_empty())?;
         match kind {
             "env" => Some(Self::Env(rest.to_owned())),
@@ -40,12 +48,12 @@ impl Reference {
 
     /// Returns whether the value can be inserted as it is, with `:raw` behind the reference.
     pub(super) fn can_be_raw(&self) -> bool {
-        matches!(self, Self::Env(_) | Self::File(_) | Self::Cmd(_))
+        !matches!(self, Self::Netrc(_) | Self::Given(_))
     }
 
     /// Returns whether the value may change while the process runs.
     pub(super) fn can_change(&self) -> bool {
-        !matches!(self, Self::Env(_) | Self::Given(_))
+        !matches!(self, Self::Env(_) | Self::Given(_) | Self::Pool(_))
     }
 }
 
@@ -57,6 +65,7 @@ impl fmt::Display for Reference {
             Self::Cmd(command) => write!(f, "{{cmd:{command}}}"),
             Self::Netrc(host) => write!(f, "{{netrc:{host}}}"),
             Self::Given(name) => write!(f, "{{given:{name}}}"),
+            Self::Pool(column) => write!(f, "{{pool.{column}}}"),
         }
     }
 }
@@ -73,11 +82,14 @@ mod tests {
             "cmd:pass show api | head -n1",
             "netrc:api.example",
             "given:api_key",
+            "pool.key",
         ] {
             let reference = Reference::parse(text).unwrap();
             assert_eq!(reference.to_string(), format!("{{{text}}}"));
         }
-        for text in ["env:", "env", "File:x", "other:x", ":x"] {
+        for text in [
+            "env:", "env", "pool.", "pool:key", "File:x", "other:x", ":x",
+        ] {
             assert_eq!(Reference::parse(text), None, "{text}");
         }
     }

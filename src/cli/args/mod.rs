@@ -213,7 +213,7 @@ pub(crate) struct RequestArgs {
     /// URL to call, which may have placeholders such as {name}
     ///
     /// The placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}
-    /// {row}, and for secrets {env:NAME} {file:PATH} {cmd:COMMAND}.
+    /// {row}, and for secrets {env:NAME} {file:PATH} {cmd:COMMAND} {pool.NAME}.
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
     /// Request as a pasted curl command, with {} or @{} for the file; @FILE reads the command from a file, - from standard

@@ -123,6 +123,13 @@ pub(crate) struct SettingsArgs {
     /// Keep this much of the database's disk free: with less, no call starts; `none` removes the limit [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size_or_none)]
     pub(crate) min_free: Option<u64>,
+    /// Accounts that share the calls: a CSV file with a row for each, or a key a line; `env:NAME` reads a variable; `none`
+    /// removes it
+    ///
+    /// The request takes the values from {pool.key}, {pool.url}, or another column, workers from `pool`. Each row is a lane
+    /// with a pace of its own: --rate holds for each, and -j for all together. Only the names of a column `name` are stored.
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = or_none(parse_pool))]
+    pub(crate) pool: Option<OrNone<String>>,
     /// Processes of --worker [default: as many as -j needs]
     #[arg(long, value_name = "N", value_parser = or_none(parse_workers))]
     pub(crate) workers: Option<OrNone<usize>>,
@@ -204,6 +211,19 @@ fn parse_threads(text: &str) -> Result<Threads, String> {
         .filter(|threads| (1..=MOST_THREADS).contains(threads))
         .map(Threads::Fixed)
         .ok_or_else(|| format!("`{text}` is neither `auto` nor a number from 1 to {MOST_THREADS}"))
+}
+
+/// Makes a path absolute, because a run may be resumed elsewhere.
+fn parse_pool(text: &str) -> Result<String, String> {
+    if text
+        .strip_prefix("env:")
+        .is_some_and(|name| !name.is_empty())
+    {
+        return Ok(text.to_owned());
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    let path = path.into_os_string().into_string();
+    path.map_err(|_| "the path is not UTF-8".to_owned())
 }
 
 fn parse_workers(text: &str) -> Result<usize, String> {

@@ -229,6 +229,7 @@ pub(crate) fn run(
     };
     settings.submit_only = args.submit_only;
     consent::remember(&parsed.call, store.base());
+    consent::remember_pool(&parsed.call, store.base(), settings.pool.as_deref());
     let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
         plan: Some(plan),

@@ -15,6 +15,7 @@ use crate::cli::args::Status;
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::format::{cost, counted, grouped};
 use crate::cli::output::halt::{self, StoppedJson};
+use crate::cli::output::lanes;
 use crate::cli::output::shown::{self, data};
 use crate::cli::output::storage::rescue_folders;
 use crate::cli::output::time::clock;
@@ -52,6 +53,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         Some(_) => None,
         None => earlier_results(db, &reader)?,
     };
+    let of_pool = reader.lanes()?;
     let request = RequestView::read(&reader, &info, args.request)?;
     let folders = rescue_folders(reader.path());
     let (rescued, refused) = reader.rescues(&folders)?;
@@ -97,6 +99,8 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "untaken": refused,
             // The files for which `retry --restore` would bring a result back.
             "restorable": reader.restorable()?,
+            // The rows of the pool, if the run has one.
+            "lanes": lanes::json(&of_pool),
             "runners": info.runners,
             "working": holder.is_some(),
             "pid": holder.as_ref().map(|holder| holder.pid),
@@ -182,6 +186,8 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
     let rows = rows
         .into_iter()
         .filter_map(|(label, text)| Some((label, text?)));
+    let lanes = lanes::lines(&of_pool).into_iter();
+    let rows = rows.chain(lanes.map(|line| ("lane", line)));
     let rows = rows.chain(request.rows(args.request));
     printed(shown::lines(
         rows.map(|(label, text)| format!("{label:7} {text}")),

@@ -390,6 +390,10 @@ fn subject(
     uses.retain(|used| !matches!(used, Use::Folder(_)));
     let scope = Scope::OneCall;
     consent::check(db, &call, &info.base, scope, || Ok(uses), confirmed)?;
+    if args.settings.pool.is_none() {
+        let pool = info.settings.pool.as_deref();
+        consent::check_pool(db, &call, &info.base, pool, confirmed)?;
+    }
     // Nothing is recorded, so other headers need no consent.
     Ok((changed.unwrap_or(call), credentials, info.settings))
 }

@@ -247,7 +247,7 @@ fn apply(
 ) -> Result<Settings, CliError> {
     let mut settings = apply_limits(&args.limits, settings)?;
     replace!(args: SettingsArgs, but limits => settings: retries retry_delay retry_max_delay retry_after settle in_doubt timeout idle_timeout
-        connect_timeout max_response workers worker_start min_free grace);
+        connect_timeout max_response pool workers worker_start min_free grace);
     if let (Some(delay), None) = (args.retry_delay, args.retry_max_delay) {
         // A longer first delay needs a longer maximum.
         settings.retry_max_delay = settings.retry_max_delay.max(delay);

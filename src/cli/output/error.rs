@@ -139,6 +139,9 @@ impl From<PlanError> for CliError {
                 Reference::Netrc(host) => cli_error.hint(format!(
                     "add `machine {host} login NAME password WORD` to ~/.netrc, or to the file that NETRC names"
                 )),
+                Reference::Pool(_) => cli_error.hint(
+                    "use --pool FILE with a CSV table whose first line names the columns, such as name,key",
+                ),
                 Reference::Given(name) => cli_error.hint(format!(
                     "use --credential '{name}=…' again, or a reference: run … {{env:VARIABLE}} … --accept-change"
                 )),
@@ -156,7 +159,7 @@ impl From<PlanError> for CliError {
                 cli_error.hint(format!("did you mean {{{meant}}}?"))
             }
             PlanError::Template { .. } => cli_error.hint(
-                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {row} {env:NAME} {file:PATH} {cmd:COMMAND}, or in a later request {answer.NAME} {header.NAME} {step1.NAME}; for a literal brace use {{ or }}",
+                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {row} {env:NAME} {file:PATH} {cmd:COMMAND} {pool.NAME}, or in a later request {answer.NAME} {header.NAME} {step1.NAME}; for a literal brace use {{ or }}",
             ),
             PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
                 cli_error.hint("use -U NAME:PASSWORD again")

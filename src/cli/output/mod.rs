@@ -10,6 +10,7 @@ pub(crate) mod format;
 pub(crate) mod guard;
 pub(crate) mod halt;
 pub(crate) mod lacking;
+pub(crate) mod lanes;
 pub(crate) mod named;
 pub(crate) mod screen;
 pub(crate) mod shown;

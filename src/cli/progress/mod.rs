@@ -85,8 +85,11 @@ impl Progress {
         let counts = &mut self.view.counts;
         match event {
             Event::Started {
-                recovered, counts, ..
-            } => self.start(recovered, counts),
+                recovered,
+                held,
+                counts,
+                ..
+            } => self.start(recovered, *held, counts),
             Event::Claimed {
                 path,
                 attempt,
@@ -108,12 +111,25 @@ impl Progress {
             Event::Settled(settled) => self.settled(settled, now),
             Event::Gate(shut) => self.gate(shut.as_ref(), now),
             Event::Flow(flow) => self.flow(flow, now),
+            // The counts that follow include those that are held.
+            Event::GaveUp { state, .. } if *state == JobState::Held => {}
             Event::GaveUp { from, .. } => {
                 let _ = counts.shift(*from, JobState::Failed, 1);
             }
             Event::PutLast(path) => self.say(&format!(
                 "{path} is refused repeatedly while other files are accepted; stride calls it last"
             )),
+            Event::LaneStopped { lane, halt, left } => {
+                let reason = halt::reason(&halt.reason);
+                let words = match halt.words.as_str() {
+                    "" => String::new(),
+                    words => format!(" ({})", escaped(words.as_bytes())),
+                };
+                self.insist(&format!(
+                    "{lane}: {reason}{words}; {} left",
+                    counted(*left as u64, "lane")
+                ));
+            }
             Event::Storage(storage) => self.storage(storage),
             Event::Changed(settings) => {
                 self.max_outage = settings.max_outage;
@@ -153,7 +169,14 @@ impl Progress {
     /// Says how many files another process has forgotten or brought back, if it has not undone that already.
     fn recounted(&mut self, counts: &Counts) {
         let before = self.view.counts.forgotten;
+        let held = counts.held.saturating_sub(self.view.counts.held);
         self.view.counts = *counts;
+        if held > 0 {
+            let held = counted(held, "file");
+            self.insist(&format!(
+                "{held} held, because the lane that sent them has ended"
+            ));
+        }
         if counts.forgotten == before {
             return;
         }
@@ -164,13 +187,20 @@ impl Progress {
         self.say(&format!("{} {what}", counted(files, "file")));
     }
 
-    fn start(&mut self, recovered: &[FileName], counts: &Counts) {
+    fn start(&mut self, recovered: &[FileName], held: u64, counts: &Counts) {
         self.view.counts = *counts;
         if !recovered.is_empty() {
             self.insist(&format!(
                 "recovered: {} in flight when the last run died: {}",
                 counted(recovered.len() as u64, "call"),
                 names(recovered)
+            ));
+        }
+        if held > 0 {
+            self.insist(&format!(
+                "{} held, because the pool has no row any more for the account that knows {}",
+                counted(held, "file"),
+                if held == 1 { "it" } else { "them" },
             ));
         }
         let left = counted(counts.pending, "file");

@@ -119,8 +119,8 @@ fn uses_of_request(request: &Request) -> Vec<Use> {
                 Reference::Env(name) => Use::Variable(name.clone()),
                 Reference::File(path) => Use::SecretFile(path.to_string_lossy().into_owned()),
                 Reference::Netrc(host) => Use::Netrc(host.clone()),
-                // The command line gives its value each time.
-                Reference::Given(_) => return,
+                // The command line gives its value each time, and the pool is checked by itself.
+                Reference::Given(_) | Reference::Pool(_) => return,
             });
         });
     }
@@ -188,11 +188,13 @@ pub(crate) fn check_list(
     check(db, call, store.base(), Scope::Run, uses, confirmed)
 }
 
-/// The scope of a consent: all calls of a run, or one call for a named file.
+/// The scope of a consent: all calls of a run, one call for a named file, or the use of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum Scope<'s> {
     Run,
     OneCall,
+    /// A run with this pool.
+    Pool(&'s str),
 }
 
 /// Remembers that the user has given a request on this machine, so that `resume` may use what it refers to.
@@ -202,14 +204,54 @@ pub(crate) fn remember(call: &Call, base: &Path) {
 }
 
 /// Returns whether the user has given this request on this machine, or confirmed it for this scope.
-pub(crate) fn is_known(call: &Call, base: &Path, scope: Scope) -> bool {
+pub(crate) fn is_known(call: &Call, base: &Path, scope: Scope<'_>) -> bool {
     let known = known_requests().and_then(|path| fs::read_to_string(path).ok());
-    let ours = [Scope::Run, scope].map(|scope| fingerprint(call, base, scope));
+    // Consent to all calls includes one call.
+    let wider = matches!(scope, Scope::OneCall).then_some(Scope::Run);
+    let scopes = wider.into_iter().chain([scope]);
+    let ours: Vec<String> = scopes.map(|scope| fingerprint(call, base, scope)).collect();
     known.is_some_and(|known| {
         known
             .lines()
             .any(|line| ours.iter().any(|fingerprint| fingerprint == line))
     })
+}
+
+/// Remembers that the user has named a pool for a request on this machine.
+pub(crate) fn remember_pool(call: &Call, base: &Path, pool: Option<&str>) {
+    if let Some(pool) = pool {
+        // Ignore failure: `resume` asks again.
+        let _ = store(&fingerprint(call, base, Scope::Pool(pool)));
+    }
+}
+
+/// Refuses a pool that the user has not named for this request on this machine, unless an option confirms it.
+///
+/// # Errors
+///
+/// It is not confirmed.
+pub(crate) fn check_pool(
+    db: &Location,
+    call: &Call,
+    base: &Path,
+    pool: Option<&str>,
+    confirmed: Confirmed<'_>,
+) -> Result<(), CliError> {
+    let Some(pool) = pool else {
+        return Ok(());
+    };
+    let used = match pool.strip_prefix("env:") {
+        Some(name) => Use::Variable(name.to_owned()),
+        None => Use::SecretFile(pool.to_owned()),
+    };
+    check(
+        db,
+        call,
+        base,
+        Scope::Pool(pool),
+        || Ok(vec![used]),
+        confirmed,
+    )
 }
 
 /// Refuses the uses of a request that is not known on this machine, unless options confirm them. Remembers confirmed ones.
@@ -221,7 +263,7 @@ pub(crate) fn check(
     db: &Location,
     call: &Call,
     base: &Path,
-    scope: Scope,
+    scope: Scope<'_>,
     uses: impl FnOnce() -> Result<Vec<Use>, CliError>,
     confirmed: Confirmed<'_>,
 ) -> Result<(), CliError> {
@@ -262,7 +304,7 @@ pub(crate) fn check(
 
 /// Returns the line that identifies a request: a checksum, because the request itself may be private. It covers all that
 /// decides about the content and the destination of the calls.
-fn fingerprint(call: &Call, base: &Path, scope: Scope) -> String {
+fn fingerprint(call: &Call, base: &Path, scope: Scope<'_>) -> String {
     let text = match call {
         Call::Http(request) => serde_json::to_vec(request),
         // A worker says its name after this.
@@ -272,10 +314,11 @@ fn fingerprint(call: &Call, base: &Path, scope: Scope) -> String {
         Call::Program { name } => serde_json::to_vec(name),
     };
     let mut text = text.unwrap_or_default();
-    text.extend_from_slice(match scope {
-        Scope::Run => b"\0",
-        Scope::OneCall => b"\0one\0",
-    });
+    match scope {
+        Scope::Run => text.push(0),
+        Scope::OneCall => text.extend_from_slice(b"\0one\0"),
+        Scope::Pool(pool) => text.extend_from_slice(format!("\0pool\0{pool}\0").as_bytes()),
+    }
     text.extend_from_slice(base.as_os_str().as_bytes());
     Checksum::of(&text).to_string()
 }

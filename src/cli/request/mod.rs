@@ -12,6 +12,7 @@ mod numbers;
 mod options;
 mod parsed;
 pub(crate) mod plan;
+mod pool;
 mod program;
 mod proxy;
 pub(crate) mod results_folder;

@@ -13,6 +13,7 @@ use crate::cli::args::InvocationArgs;
 use crate::cli::output::environment::variable;
 use crate::cli::output::error::{CliError, made_by};
 use crate::cli::output::guard;
+use crate::cli::request::pool;
 use crate::cli::secrets::references::references;
 
 /// The variables that a program does not get: the password of a database, and the run for a stride within it.
@@ -27,6 +28,7 @@ pub(crate) fn plan(
     base: &Path,
 ) -> Result<Plan, CliError> {
     check_cost(settings, call)?;
+    let lanes = pool::read(settings.pool.as_deref(), call, base)?;
     let request = match call {
         Call::Http(request) => request,
         Call::Command(command) => {
@@ -35,6 +37,7 @@ pub(crate) fn plan(
                 guard: guard::words(),
                 path: variable("PATH").map(OsString::from_vec),
                 hidden: HIDDEN.map(str::to_owned).into(),
+                lanes,
             };
             return Ok(match command.way {
                 Way::Worker | Way::Starter => {
@@ -55,6 +58,7 @@ pub(crate) fn plan(
         credentials,
         network,
         lookup: references(base),
+        lanes,
         base,
     };
     Ok(Plan::Http(HttpPlan::new(request, settings, context)?))

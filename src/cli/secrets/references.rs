@@ -34,6 +34,7 @@ pub(crate) fn references(base: &Path) -> Lookup {
             .map_err(|error| format!("the file cannot be read: {error}")),
         Reference::Cmd(command) => run_command(command, &base),
         Reference::Netrc(host) => netrc_credential(host),
+        Reference::Pool(_) => Err("no pool is given".to_owned()),
         Reference::Given(_) => Err("it was typed into the request and is not stored".to_owned()),
     })
 }

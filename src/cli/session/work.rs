@@ -128,6 +128,10 @@ pub(crate) fn prepare(
         };
         let uses = || consent::uses_of_run(&Reader::open(store.path())?, &call);
         consent::check(db, &call, base, Scope::Run, uses, confirmed)?;
+        // A pool that is typed now is the user's own.
+        if args.settings.pool.is_none() {
+            consent::check_pool(db, &call, base, settings.pool.as_deref(), confirmed)?;
+        }
         plan = Some(self::plan(
             changed.as_ref().unwrap_or(&call),
             &settings,
@@ -137,6 +141,7 @@ pub(crate) fn prepare(
         )?);
     }
     raise_descriptors(settings.threads)?;
+    let mut call_of_pool = call;
     let lists = Reader::open(store.path())?.list_files()?;
     check_events(&args.outputs, &store.own_files(), &lists)?;
     if let (Some(change), Some(call)) = (change, changed) {
@@ -145,6 +150,10 @@ pub(crate) fn prepare(
             change.requeue(db, store, terminal)?;
         }
         consent::remember(&call, store.base());
+        call_of_pool = call;
+    }
+    if plan.is_some() {
+        consent::remember_pool(&call_of_pool, store.base(), settings.pool.as_deref());
     }
     Ok(Calls {
         plan,
@@ -258,6 +267,7 @@ fn make_calls(
                     escaped(proxy.as_bytes())
                 ));
             }
+            use_pool(&mut store, &plan, terminal)?;
             if calls.ignore_wait {
                 store.ignore_wait()?;
             }
@@ -353,6 +363,23 @@ fn make_calls(
         }
         (Ending::Finished, None) => Ok(exit::INCOMPLETE),
     }
+}
+
+/// Takes the rows of the pool as lanes. Reports a column that no call uses.
+fn use_pool(store: &mut Store, plan: &Plan, terminal: &Terminal) -> Result<(), CliError> {
+    let lanes = plan.lanes().identities(store.uuid());
+    store.use_lanes(&lanes)?;
+    if !lanes.is_empty() {
+        terminal.say(&format!("pool: {}", counted(lanes.len() as u64, "lane")));
+    }
+    for column in plan.unused_columns() {
+        let column = escaped(column.as_bytes());
+        terminal.say(&format!(
+            "{} the request does not use the pool's column `{column}`",
+            bold("note:")
+        ));
+    }
+    Ok(())
 }
 
 /// Prints the new lines of programs, remarks about answers, and warnings.

@@ -23,12 +23,18 @@ impl Schedule {
         now: Duration,
     ) -> Result<Result<(JobId, Cost), Decision>, StoreError> {
         let (quarantine, longest) = (&self.quarantine, self.longest_poll);
-        if let Some(job) = self.due_jobs.take(false, group, quarantine, longest, now)? {
+        // With a pool, these jobs are bound to lanes.
+        if !self.has_pool()
+            && let Some(job) = self.due_jobs[0].take((0, false), group, quarantine, longest, now)?
+        {
             // A later step does not send the file.
             return Ok(Ok((job, Cost::default())));
         }
-        let due = earliest(self.reads_from, self.due_jobs.next_page());
-        let waits = self.due_jobs.next().is_some();
+        let due = match self.has_pool() {
+            true => None,
+            false => earliest(self.reads_from, self.due_jobs[0].next_page()),
+        };
+        let waits = self.next_due().is_some();
         // If nothing else can happen, the limit must not stop the run.
         if self.is_full(group) && (waits || in_flight > 0) {
             self.has_new = false;
@@ -90,6 +96,7 @@ impl Schedule {
     pub(super) fn elsewhere(
         &self,
         group: &Group<'_>,
+        lane: usize,
         reads: bool,
         spot: Spot,
     ) -> Result<Option<(JobId, Cost)>, StoreError> {
@@ -112,7 +119,7 @@ impl Schedule {
         if let Some(job) = found {
             return Ok(Some((job, self.cost(group, job)?)));
         }
-        let due = group.due(0, SPOTS, self.longest_poll)?.jobs.into_iter();
+        let due = group.due(lane, SPOTS, self.longest_poll)?.jobs.into_iter();
         let due = due.filter(|(_, is_read)| *is_read || !reads);
         let found = fresh(due.map(|(job, _)| job).collect());
         Ok(found.map(|job| (job, Cost::default())))

@@ -75,6 +75,7 @@ impl Writer<'_> {
         let assessment = schedule.governor.complete(flight.permit, call, now);
         settlement.price = assessment.price;
         schedule.note_message(&message);
+        schedule.note_lane_message(lane, &message);
         match signal {
             Signal::Accepted => schedule.note_readable(claim.job.file.clone()),
             Signal::Throttled { .. }
@@ -87,7 +88,8 @@ impl Writer<'_> {
             }
             _ => {}
         }
-        let at_fault = (schedule.quarantine).release_at_fault(|cause| assessment.clears(cause));
+        let clears = |cause| assessment.clears(cause);
+        let at_fault = schedule.quarantine.release_at_fault(lane, clears);
         consequences.at_fault.extend(at_fault);
         if !signal.is_sent() {
             consequences.unsent.push((settlement.attempt, cost));
@@ -104,7 +106,7 @@ impl Writer<'_> {
             Disposition::Quarantine(cause) => held = Some(cause),
             Disposition::QuarantineIfFailed(cause) => {
                 if charged {
-                    schedule.quarantine.note_charged(claim.job.id);
+                    schedule.quarantine.note_charged(claim.job.id, lane);
                 }
                 held = (settlement.next == Next::Fail).then_some(cause);
             }
@@ -122,7 +124,7 @@ impl Writer<'_> {
                         self.policy.charge(settlement.record, fastrand::f64());
                 }
                 if quarantines {
-                    schedule.quarantine.note_charged(claim.job.id);
+                    schedule.quarantine.note_charged(claim.job.id, lane);
                 }
                 if let Next::Again(wait) = &mut settlement.next {
                     *wait = moment.saturating_sub(now).max(*wait);
@@ -136,7 +138,10 @@ impl Writer<'_> {
             }
         }
         let (job, position) = (claim.job.id, claim.job.position);
-        let is_waiting = settlement.step.is_later();
+        let is_waiting = match schedule.has_pool() {
+            true => settlement.is_bound(claim),
+            false => settlement.step.is_later(),
+        };
         if let Some(cause) = held {
             settlement.next = Next::Again(Duration::ZERO);
             schedule.quarantine.add(Quarantined {
@@ -146,6 +151,7 @@ impl Writer<'_> {
                 is_waiting,
                 failed_before: claim.record.failed_before,
                 cause,
+                lane,
                 message,
             });
         } else if let Next::Again(wait) = settlement.next {
@@ -153,7 +159,7 @@ impl Writer<'_> {
             if crashes >= MAY_KILL {
                 schedule.queue.put_alone(job, crashes, now + wait);
             } else if is_waiting {
-                schedule.due_jobs.note(now + wait);
+                schedule.due_jobs[lane].note(now + wait);
             } else if last {
                 schedule.queue.put_last(job, now + wait);
             } else {
@@ -161,11 +167,11 @@ impl Writer<'_> {
             }
         }
         if let Next::Advance(wait) | Next::Poll(wait) = settlement.next {
-            schedule.due_jobs.note(now + wait);
+            schedule.due_jobs[lane].note(now + wait);
             schedule.has_steps = true;
         }
         if assessment.outage {
-            consequences.excused.extend(schedule.excuse(now));
+            consequences.excused.extend(schedule.excuse(lane, now));
         }
     }
 }

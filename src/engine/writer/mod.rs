@@ -14,7 +14,7 @@ use super::event_sink::{EventSink, flow};
 use super::message::{Message, Report, Urgency};
 use super::quarantine::Quarantined;
 use super::run_outcome::RunOutcome;
-use super::schedule::{Decision, Schedule};
+use super::schedule::{Decision, Schedule, StoppedLane};
 use super::slot_pool::SlotPool;
 use crate::caller::Cancel;
 use crate::event::{Ending, Event, Halt, Storage};
@@ -227,7 +227,7 @@ impl<'s> Writer<'s> {
         if self.settings.submit_only
             && is_over
             && self.slots.in_flight() == 0
-            && let Some(due) = self.schedule.due_jobs.next().filter(|due| *due > now)
+            && let Some(due) = self.schedule.next_due().filter(|due| *due > now)
         {
             self.halt_for(Halt {
                 reason: StopReason::Submitted(due - now),
@@ -285,8 +285,13 @@ impl<'s> Writer<'s> {
             let state = group.settle(&report.settlement)?;
             let failed_before = report.claim.record.failed_before;
             schedule.finished(report.claim.job.id, failed_before, state);
+            if state == JobState::Done {
+                group.count_result(report.claim.attempt.lane.into());
+            }
             states.push(state);
         }
+        let mut ended = schedule.end_lanes(&mut group, now)?;
+        let mut bound = schedule.hold_bound(&mut group)?;
         for (attempt, cost) in consequences.unsent {
             group.give_back_usage(attempt, cost)?;
         }
@@ -299,7 +304,7 @@ impl<'s> Writer<'s> {
         let mut failed = Vec::new();
         schedule.fail_quarantined(&mut group, consequences.at_fault, &mut failed)?;
         let mut calls = Vec::new();
-        let decision = loop {
+        let mut decision = loop {
             if self.phase != Phase::Running {
                 break Decision::Wait(None);
             }
@@ -310,13 +315,14 @@ impl<'s> Writer<'s> {
             let in_flight = self.slots.in_flight() + calls.len();
             match schedule.next(&mut group, in_flight, now)? {
                 Decision::Call(slot, claim, permit) => calls.push((slot, *claim, permit)),
-                Decision::Excuse => {
-                    let excused = schedule.excuse(now);
+                Decision::Excuse(lane) => {
+                    let excused = schedule.excuse(lane, now);
                     is_refunded |= !excused.is_empty();
                     schedule.quarantine.refund(&mut group, excused)?;
                 }
-                Decision::FailQuarantined(cause) => {
-                    let at_fault = (schedule.quarantine).release_at_fault(|other| other == cause);
+                Decision::FailQuarantined(cause, lane) => {
+                    let is_cause = |other| other == cause;
+                    let at_fault = schedule.quarantine.release_at_fault(lane, is_cause);
                     schedule.fail_quarantined(&mut group, at_fault, &mut failed)?;
                 }
                 Decision::SpawnSlot => {
@@ -334,8 +340,16 @@ impl<'s> Writer<'s> {
         if alone && self.phase == Phase::Running && only_quarantined {
             let at_fault = schedule.resolve_quarantine();
             schedule.fail_quarantined(&mut group, at_fault, &mut failed)?;
+            let refused = schedule.end_lanes(&mut group, now)?;
+            if !refused.is_empty() {
+                // Other lanes call the files that these have refused.
+                decision = Decision::Wait(Some(now));
+            }
+            ended.extend(refused);
+            bound.extend(schedule.hold_bound(&mut group)?);
         }
-        if states.is_empty() && calls.is_empty() && failed.is_empty() && !is_refunded {
+        let is_unchanged = states.is_empty() && calls.is_empty() && failed.is_empty();
+        if is_unchanged && !is_refunded && ended.is_empty() && bound.is_empty() {
             drop(group);
             self.note_reason(now)?;
         } else {
@@ -352,13 +366,33 @@ impl<'s> Writer<'s> {
         for path in consequences.put_last {
             self.sink.emit(Event::PutLast(path));
         }
-        for held in failed {
-            let Quarantined { attempt, path, .. } = held;
-            let state = JobState::Failed;
+        for StoppedLane {
+            lane,
+            reason,
+            words,
+            left,
+        } in ended
+        {
+            self.sink.emit(Event::LaneStopped {
+                lane,
+                halt: Halt { reason, words },
+                left,
+            });
+        }
+        if !bound.is_empty() {
+            let counts = self.store.counts();
+            self.sink.emit(Event::Recounted { counts });
+        }
+        let failed = failed.into_iter().map(|held| {
             let from = match held.is_waiting {
                 true => JobState::Waiting,
                 false => JobState::Pending,
             };
+            (held.path, held.attempt, from, JobState::Failed)
+        });
+        let bound = bound.into_iter();
+        let bound = bound.map(|held| (held.path, held.attempt, held.from, JobState::Held));
+        for (path, attempt, from, state) in failed.chain(bound) {
             self.sink.emit(Event::GaveUp {
                 path,
                 attempt,

@@ -31,6 +31,7 @@ mod names;
 mod options;
 mod outputs;
 mod pasted;
+mod pool;
 mod readme;
 mod report;
 mod request;

@@ -254,6 +254,7 @@ fn events_tell_a_run_from_beginning_to_end() {
             runner,
             recovered,
             counts,
+            ..
         },
         middle @ ..,
         Event::Stopped {

@@ -123,6 +123,7 @@ impl Client {
             credentials: &self.credentials,
             network: self.network,
             lookup,
+            lanes: stride::caller::Lanes::default(),
             base: self.folder.path(),
         };
         HttpPlan::new(&self.request, &self.settings, context)

@@ -48,6 +48,7 @@ fn every_call_is_traced_and_every_answer_is_kept() {
             credentials: &[],
             network: Network::default(),
             lookup,
+            lanes: stride::caller::Lanes::default(),
             base: std::path::Path::new("/"),
         };
         HttpPlan::new(&request, &settings, context).unwrap()

@@ -137,6 +137,7 @@ fn many_threads_keep_within_the_bound_and_every_answer_is_recorded() {
         credentials: &[],
         network: Network::default(),
         lookup: Arc::new(|_: &Reference| Err(String::new())),
+        lanes: stride::caller::Lanes::default(),
         base: fixture.folder(),
     };
     let folder = tempfile::tempdir().unwrap();

@@ -22,9 +22,8 @@ fn identity(name: &str) -> LaneIdentity {
 /// Begins a session with these rows. Returns the number of files that are held.
 fn begin(store: &mut Store, names: &[&str]) -> u64 {
     let rows: Vec<LaneIdentity> = names.iter().map(|name| identity(name)).collect();
-    let held = store.use_lanes(&rows).unwrap();
-    store.start(1, &crate::support::POLICY).unwrap();
-    held
+    store.use_lanes(&rows).unwrap();
+    store.start(1, &crate::support::POLICY).unwrap().held
 }
 
 /// Makes a call in a lane.

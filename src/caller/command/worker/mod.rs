@@ -34,6 +34,7 @@ use super::CommandContext;
 use super::error::CommandError;
 use super::program::check_program;
 use super::programs::Programs;
+use crate::caller::lanes::Lanes;
 use crate::caller::{AsyncCaller, Calling, Cancel};
 use crate::job::{Attempt, Class, Failure, FailureKind, Job, Outcome};
 use crate::settings::{Command, Settings, Way};
@@ -58,6 +59,7 @@ pub struct WorkerPlan {
     pub(in crate::caller) programs: Programs,
     rules: PoolRules,
     worker_start: Duration,
+    lanes: Lanes,
     handle: Arc<OnceLock<Handle>>,
 }
 
@@ -135,6 +137,7 @@ impl WorkerPlan {
             check_program(program, context.base, context.path.as_deref())?;
         }
         Ok(Self {
+            lanes: context.lanes.clone(),
             words: command.words.iter().map(OsString::from).collect(),
             programs: Programs::new(command, settings, context)?,
             rules: PoolRules {
@@ -158,6 +161,11 @@ impl WorkerPlan {
         self.programs.said()
     }
 
+    /// Returns the rows of the pool.
+    pub(in crate::caller) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
     /// Returns the words of the command.
     pub fn words(&self) -> &[OsString] {
         &self.words
@@ -175,7 +183,8 @@ impl WorkerPlan {
 
     fn line(&self, job: &Job, attempt: &Attempt) -> String {
         let chunk = job.position.chunk(self.threads().max(1));
-        wire::call_end(job, attempt, chunk, self.rules.timeout)
+        let pool = self.lanes.json(attempt.lane.into());
+        wire::call_end(job, attempt, chunk, self.rules.timeout, pool.as_deref())
     }
 
     /// Starts the first worker and waits for its hello. Returns `None` if the worker ends without a hello: all calls then

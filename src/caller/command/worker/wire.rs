@@ -405,12 +405,20 @@ pub(super) fn hello_line(run: &str, worker: usize, width: usize) -> String {
     format!("{hello}\n")
 }
 
-/// The end of the line `call`, after its id. `chunk` is the job's chunk, and `timeout` the longest duration of the call.
-pub(super) fn call_end(job: &Job, attempt: &Attempt, chunk: usize, timeout: Duration) -> String {
+/// The end of the line `call`, after its id. `chunk` is the job's chunk, `timeout` the longest duration of the call, and
+/// `pool` the row of a pool, as a JSON object.
+pub(super) fn call_end(
+    job: &Job,
+    attempt: &Attempt,
+    chunk: usize,
+    timeout: Duration,
+    pool: Option<&str>,
+) -> String {
+    let pool = pool.map_or_else(String::new, |row| format!(",\"pool\":{row}"));
     // A row may have line ends between its values.
     let fields = job.columns.row().unwrap_or("{}").replace(['\n', '\r'], " ");
     format!(
-        ",\"name\":{},\"file\":{},\"position\":{},\"chunk\":{chunk},\"attempt\":{},\"key\":\"{}\",\"repeat\":{},\"timeout\":{},\"fields\":{fields}}}\n",
+        ",\"name\":{},\"file\":{},\"position\":{},\"chunk\":{chunk},\"attempt\":{},\"key\":\"{}\",\"repeat\":{},\"timeout\":{},\"fields\":{fields}{pool}}}\n",
         json_string(job.path.as_bytes()),
         json_string(job.file.as_os_str().as_encoded_bytes()),
         job.position.0,

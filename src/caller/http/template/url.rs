@@ -34,7 +34,7 @@ impl Template {
         let mut url = Self::default();
         for part in before {
             match part.reference() {
-                Some(reference @ Reference::Env(_)) => {
+                Some(reference @ (Reference::Env(_) | Reference::Pool(_))) => {
                     let value = value(reference)?;
                     let value = String::from_utf8_lossy(&value);
                     let (address, query) = value.split_at(query(&value));
@@ -48,7 +48,7 @@ impl Template {
                 Some(reference) => {
                     return Err(TemplateError::Value {
                         reference: reference.clone(),
-                        reason: "only a variable can name the service".to_owned(),
+                        reason: "only a variable or a pool can name the service".to_owned(),
                     });
                 }
                 None => match part {
