@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -248,7 +249,7 @@ fn row_106_nothing_of_a_credential_follows_a_redirect_away_from_the_first_servic
 
 /// A service that requests a client certificate without insisting. It answers each request with this head, and records
 /// whether it received a certificate.
-fn asking(
+pub(super) fn asking(
     ours: &CertifiedIssuer<'static, KeyPair>,
     head: String,
 ) -> (RawServer, mpsc::Receiver<bool>) {
@@ -270,7 +271,11 @@ fn asking(
         let session = ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut stream = StreamOwned::new(session, connection);
         let (mut received, mut byte) = (Vec::new(), [0]);
-        while !received.ends_with(b"\r\n\r\nhello") {
+        let is_whole = |received: &[u8]| match received.starts_with(b"GET") {
+            true => received.ends_with(b"\r\n\r\n"),
+            false => received.ends_with(b"\r\n\r\nhello"),
+        };
+        while !is_whole(&received) {
             match stream.read(&mut byte) {
                 Ok(1) => received.push(byte[0]),
                 _ => return,
@@ -285,6 +290,15 @@ fn asking(
     (server, shown)
 }
 
+/// A file with a client certificate and its key.
+pub(super) fn certificate(client: &Client, ours: &CertifiedIssuer<'static, KeyPair>) -> PathBuf {
+    let (chain, key) = signed_by(ours, "client").into_parts();
+    let key = STANDARD.encode(key.serialize_der());
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
+    let file = client.job("client.pem", (pem(&chain[0]) + &key).as_bytes());
+    file.file
+}
+
 #[test]
 fn row_106_a_client_certificate_is_not_shown_to_another_service() {
     let ours = authority();
@@ -295,14 +309,9 @@ fn row_106_a_client_certificate_is_not_shown_to_another_service() {
     ] {
         let (first, shown) = asking(&ours, format!("307 Else\r\nlocation: {location}"));
         let mut client = Client::post(&format!("https://localhost:{}/", first.port()));
-        let (chain, key) = signed_by(&ours, "client").into_parts();
-        let key = STANDARD.encode(key.serialize_der());
-        let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
-        let file = client
-            .job("client.pem", (pem(&chain[0]) + &key).as_bytes())
-            .file;
+        let certificate = certificate(&client, &ours);
         let transport = &mut client.request.transport;
-        transport.certificate = Some(file);
+        transport.certificate = Some(certificate);
         transport.insecure = true;
         transport.redirects = 1;
         let outcome = client.call();

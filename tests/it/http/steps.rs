@@ -4,6 +4,8 @@ use stride::caller::{Caller as _, Cancel, Credential};
 use stride::job::{Class, Failure, FailureKind, Job, Outcome, Step, StepAnswer, StepKind};
 use stride::settings::{Body, Escape, Header, HeaderValue, Piece, PollRule, Request, Then};
 
+use super::redirects::{asking, certificate};
+use super::tls::authority;
 use super::{Client, SECRET, attempt, failed, succeeded};
 use crate::support::{FakeApi, Reply};
 
@@ -527,6 +529,45 @@ fn row_105_a_public_service_does_not_lead_inside() {
             succeeded(client.last());
         }
     }
+}
+
+/// Another origin does not see the client certificate, and https does not lead to http.
+#[test]
+fn row_105_a_client_certificate_and_encryption_end_where_an_answer_leads_away() {
+    let ours = authority();
+    let (second, shown_to_second) = asking(&ours, "200 OK".to_owned());
+    let plain = FakeApi::start(|_| Reply::json(1));
+    let port = second.port();
+    for (target, shown) in [
+        ("/next".to_owned(), None),
+        (format!("https://localhost:{port}/"), Some(false)),
+        (format!("{}/", plain.url()), None),
+    ] {
+        let (first, shown_to_first) = asking(&ours, format!("202 OK\r\nlocation: {target}"));
+        let mut client = Client::post(&format!("https://localhost:{}/", first.port()));
+        client.request.transport.certificate = Some(certificate(&client, &ours));
+        client.request.transport.insecure = true;
+        let mut next = get("{header.location}");
+        next.transport = client.request.transport.clone();
+        let client = client.then(next);
+        let outcome = client.last();
+        let to_first: Vec<bool> = shown_to_first.try_iter().collect();
+        let is_own = target == "/next";
+        assert_eq!(to_first, vec![true; 1 + usize::from(is_own)], "{outcome:?}");
+        assert_eq!(shown_to_second.try_iter().next(), shown, "{outcome:?}");
+        if target.starts_with("http://") {
+            let failure = unsendable(outcome);
+            assert_eq!(failure.kind, FailureKind::UnsafeUrl);
+            assert!(
+                failure.message.contains("not encrypted"),
+                "{}",
+                failure.message
+            );
+        } else {
+            succeeded(outcome);
+        }
+    }
+    assert_eq!(plain.requests(), 0);
 }
 
 #[test]
