@@ -9,6 +9,7 @@
 #![doc = "[limits]: limits"]
 #![doc = "[answers]: answers"]
 #![doc = "[daily_limit]: daily_limit"]
+#![doc = "[cost]: cost"]
 #![doc = "[later]: later"]
 #![doc = "[going_home]: going_home"]
 #![doc = "[unattended]: unattended"]
@@ -30,6 +31,8 @@ pub mod another_machine {}
 #[doc = ""]
 #[doc = include_str!("answers.md")]
 pub mod answers {}
+#[doc = include_str!("cost.md")]
+pub mod cost {}
 #[doc = include_str!("daily_limit.md")]
 pub mod daily_limit {}
 #[doc = "[results]: results"]

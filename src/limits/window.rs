@@ -140,13 +140,13 @@ impl SlidingWindow {
         }
     }
 
-    /// Replaces the amount charged for a call at `at` by what it has taken until `now`. It counts from a fifth of the call on:
+    /// Replaces the amount charged for a call at `at` by what it has taken until `now`. It counts from an eighth of the call on:
     /// services count a request at once, and some of them the answer as it comes. `tests/it/governor/weights.rs` compares.
     fn settle(&mut self, charged: u64, actual: u64, at: Duration, now: Duration) {
         if self.expires_at(self.bucket_of(at)) > now {
             self.refund(at, charged);
         }
-        let bucket = self.bucket_of(at.saturating_add(now.saturating_sub(at) / 5));
+        let bucket = self.bucket_of(at.saturating_add(now.saturating_sub(at) / 8));
         self.sum = self.sum.saturating_add(actual);
         let index = self.charged.partition_point(|(number, _)| *number < bucket);
         match self.charged.get_mut(index) {

@@ -146,12 +146,14 @@ pub(super) fn give(page: &str) -> Place {
     // On a page with a failure, the empty file is refused the first time.
     let refuses = AtomicBool::new(page.contains("# exit 3"));
     let answers_later = page.contains("--then");
+    let states_usage = page.contains(".usage.");
     let api = FakeApi::start(move |request| {
         if answers_later {
             return later(request);
         }
         match request.body.is_empty() && refuses.swap(false, Ordering::SeqCst) {
             true => Reply::json(r#"{"error":"too short"}"#).with_status(422),
+            false if states_usage => Reply::json(r#"{"usage":{"total_tokens":120}}"#),
             false => Reply::json(r#"{"label":"positive","score":0.75}"#),
         }
     });
