@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Class, FailureKind, Outcome, Step, StepKind};
+use crate::job::{Attempt, Class, Failure, FailureKind, Outcome, Step, StepKind};
 
 /// The policy for jobs whose last attempt is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct Record {
     /// Panics of its call, and deaths of the process while no other call was in flight. At least 1 if a signal ended its
     /// command, or if its worker crashed or broke the protocol.
     pub crashes: u32,
-    /// Definite answers ever, without 409 and throttles, and changes of a call in doubt. Each changes the `Idempotency-Key`.
+    /// Definite answers that ended an `Idempotency-Key`, and changes of a call in doubt. Each begins a new key.
     pub generation: u32,
     /// It had failed, transiently or throttled, when a person made it pending.
     pub failed_before: bool,
@@ -70,23 +70,20 @@ pub enum Next {
 }
 
 impl RetryPolicy {
-    /// Returns the job's next state and record after `outcome` of `step`. `chance` is uniform in 0..1.
+    /// Returns the job's next state and record after `outcome` of `attempt`. `chance` is uniform in 0..1.
     pub fn after(
         &self,
         record: Record,
-        step: &Step,
+        attempt: &Attempt,
         outcome: &Outcome,
         chance: f64,
     ) -> (Next, Record) {
+        let step = &attempt.step;
         let answered = Record {
             generation: record.generation.saturating_add(1),
             ..record
         };
         match outcome {
-            // The failure is due to old credentials, and new ones were read.
-            Outcome::Failed(failure) if failure.kind == FailureKind::CredentialsRenewed => {
-                (Next::Again(Duration::ZERO), answered)
-            }
             Outcome::Succeeded(_) => (Next::Done, answered),
             Outcome::Advanced { wait, .. } => {
                 let fresh = Record {
@@ -97,13 +94,16 @@ impl RetryPolicy {
                 (Next::Advance(wait.unwrap_or_default()), fresh)
             }
             Outcome::NotReady { wait, .. } => self.poll_again(record, step, *wait),
-            // 409 says that the operation under this key is still running, so the key must stay.
             Outcome::Failed(failure) => {
-                let record = match failure.status {
-                    Some(409) => record,
-                    _ => answered,
+                let record = match keeps_key(failure, attempt.repeat) {
+                    true => record,
+                    false => answered,
                 };
                 match failure.class {
+                    // The failure is due to old credentials, and new ones were read.
+                    _ if failure.kind == FailureKind::CredentialsRenewed => {
+                        (Next::Again(Duration::ZERO), record)
+                    }
                     Class::Transient => self.charge(record, chance),
                     _ => (Next::Fail, record),
                 }
@@ -220,6 +220,17 @@ impl RetryPolicy {
     }
 }
 
+/// Returns whether the next call has the same `Idempotency-Key` after a definite failure. After 409, the operation under
+/// the key is still running. If an earlier attempt under it is in doubt, the service may have done its work, and only an
+/// answer about the file itself settles that.
+fn keeps_key(failure: &Failure, is_repeat: bool) -> bool {
+    let is_about_file = matches!(
+        failure.class,
+        Class::Rejected | Class::BadResponse | Class::Input
+    );
+    failure.status == Some(409) || is_repeat && !is_about_file
+}
+
 /// Returns an exponential backoff with full jitter: uniform between zero and `delay · 2^earlier`, at most `max`.
 ///
 /// Source: M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
@@ -233,7 +244,7 @@ pub fn backoff(delay: Duration, max: Duration, earlier: u32, chance: f64) -> Dur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Answer, Failure};
+    use crate::job::{Answer, AttemptId, IdempotencyKey, JobId};
 
     const POLICY: RetryPolicy = RetryPolicy {
         retries: 2,
@@ -264,6 +275,20 @@ mod tests {
         Outcome::Failed(failure(Class::Rejected, Some(status)))
     }
 
+    fn attempt(repeat: bool) -> Attempt {
+        Attempt {
+            id: AttemptId {
+                job: JobId(1),
+                number: 1,
+            },
+            key: IdempotencyKey([0; 16]),
+            repeat,
+            suspect: false,
+            step: Step::FIRST,
+            lane: 0,
+        }
+    }
+
     fn record(charged: u32, generation: u32) -> Record {
         Record {
             charged,
@@ -288,7 +313,7 @@ mod tests {
         let in_doubt = Outcome::InDoubt(failure(Class::Transient, None));
         let succeeded = Outcome::Succeeded(Answer::json_text("1"));
         assert_eq!(
-            HOLD.after(record(0, 0), &Step::FIRST, &in_doubt, 1.0),
+            HOLD.after(record(0, 0), &attempt(false), &in_doubt, 1.0),
             (Next::Hold, record(0, 0))
         );
         for (before, outcome, next, then) in [
@@ -313,7 +338,7 @@ mod tests {
             ((0, 0), in_doubt, after(1), (1, 0)),
             ((0, 0), succeeded, Next::Done, (0, 1)),
         ] {
-            let found = POLICY.after(record(before.0, before.1), &Step::FIRST, &outcome, 1.0);
+            let found = POLICY.after(record(before.0, before.1), &attempt(false), &outcome, 1.0);
             assert_eq!(found, (next, record(then.0, then.1)), "{outcome:?}");
         }
         assert_eq!(
@@ -324,6 +349,21 @@ mod tests {
             HOLD.after_stop(record(2, 5), &Step::FIRST),
             (Next::Hold, record(2, 5))
         );
+    }
+
+    #[test]
+    fn the_key_of_a_call_in_doubt_stays_until_an_answer_is_about_the_file() {
+        let auth = |kind: FailureKind| Outcome::Failed(Failure::new(Class::Auth, kind, "test"));
+        for (outcome, generation) in [
+            (transient(500), 0),
+            (auth(FailureKind::CredentialsRenewed), 0),
+            (auth(FailureKind::HttpStatus), 0),
+            (rejected(422), 1),
+            (Outcome::Succeeded(Answer::json_text("1")), 1),
+        ] {
+            let (_, after) = POLICY.after(record(1, 0), &attempt(true), &outcome, 1.0);
+            assert_eq!(after.generation, generation, "{outcome:?}");
+        }
     }
 
     #[test]
@@ -366,7 +406,7 @@ mod tests {
             Outcome::InDoubt(Failure::new(Class::Transient, FailureKind::Crashed, "test"));
         let mut record = Record::default();
         for (next, charged) in [(AT_ONCE, 0), (AT_ONCE, 1), (AT_ONCE, 2), (Next::Fail, 3)] {
-            let found = POLICY.after(record, &Step::FIRST, &crashed, 0.0);
+            let found = POLICY.after(record, &attempt(false), &crashed, 0.0);
             assert_eq!(
                 (found.0, found.1.charged, found.1.crashes),
                 (next, charged, 1)
@@ -374,7 +414,8 @@ mod tests {
             record = found.1;
         }
         assert_eq!(
-            HOLD.after(Record::default(), &Step::FIRST, &crashed, 0.0).0,
+            HOLD.after(Record::default(), &attempt(false), &crashed, 0.0)
+                .0,
             Next::Hold
         );
     }

@@ -89,7 +89,7 @@ impl<C> Slot<C> {
         } else if in_doubt && self.cancel.is_cancelled() {
             self.policy.after_stop(claim.record, step)
         } else {
-            (self.policy).after(claim.record, step, &outcome, fastrand::f64())
+            (self.policy).after(claim.record, &claim.attempt, &outcome, fastrand::f64())
         };
         let mut outcome = match (outcome, next) {
             (Outcome::NotReady { status, words, .. }, Next::Fail) => {

@@ -89,7 +89,8 @@ pub struct AttemptId {
 
 /// The value of an attempt's `Idempotency-Key` header: a UUID (version 8, RFC 9562). It is derived from the run, the
 /// job and the job's generation. A repeat after an unknown outcome, a throttle or a 409 therefore carries the same key in
-/// any process. A repeat after another answer carries a new one, and so does one that sends something else.
+/// any process, and so does one after a failure of the service while an earlier call under the key is in doubt. A repeat
+/// after another answer carries a new one, and so does one that sends something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(pub [u8; 16]);
 

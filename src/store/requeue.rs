@@ -26,9 +26,13 @@ const ANEW: &str = "WHERE job IN (
                        JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
      WHERE class = 'rejected' OR class = 'bad_response')";
 
-/// Makes the chosen jobs pending.
+/// Makes the chosen jobs pending. Those that failed by a definite answer get a new key: some services repeat the answer
+/// that they have stored under the old one.
 const PENDING: &str = "UPDATE work SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 AND EXISTS (
-     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts AND class IN ('transient', 'throttled'))
+     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts AND class IN ('transient', 'throttled')),
+     generation = generation + (state = 3 AND EXISTS (
+     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts AND class = 'transient'
+                                 AND outcome = 'failed' AND status IS NOT 409))
      WHERE job IN (SELECT job FROM chosen)";
 
 /// Lets those go on that have a next step, with all of the time for polls.

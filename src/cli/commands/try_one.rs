@@ -286,7 +286,8 @@ fn call_all(
             outcome @ Outcome::NotReady { .. } => {
                 step.since = polling.elapsed();
                 let policy = settings.retry_policy();
-                let (next, _) = policy.after(Record::default(), &step, &outcome, 0.0);
+                let polled = Attempt { step, ..attempt };
+                let (next, _) = policy.after(Record::default(), &polled, &outcome, 0.0);
                 let Next::Poll(wait) = next else {
                     return Ok((outcome, spent));
                 };

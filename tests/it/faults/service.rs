@@ -205,6 +205,39 @@ fn row_76_a_service_that_fails_is_tried_again_under_new_keys() {
     }
 }
 
+/// The first call may have done its work, and a 500 to its repeat does not say.
+#[test]
+fn row_76_a_failure_after_doubt_keeps_the_key() {
+    let api = FakeApi::start(
+        move |request| match (request.target.as_str(), request.attempt) {
+            ("/0001" | "/0002", 0) => Reply::close(),
+            ("/0001", 1) | ("/0002", 1..=3) => Reply::status(500),
+            _ => Reply::json(1),
+        },
+    );
+    let place = place(3);
+    let keys = |target: &str| -> Vec<_> {
+        let log = api.log();
+        let calls = log.iter().filter(|call| call.target == target);
+        calls.map(|call| call.key.clone()).collect()
+    };
+    place
+        .stride(&run(&named(&api), &["--retries", "3"]))
+        .expect(3);
+    counts(&place, &[("done", 2), ("failed", 1)]);
+    for (target, calls) in [("/0001", 3), ("/0002", 4)] {
+        let mut keys = keys(target);
+        assert_eq!(keys.len(), calls);
+        keys.dedup();
+        assert_eq!(keys.len(), 1, "{target}");
+    }
+    // A service may repeat a stored 500 under its key, so the user's own decision begins a new one.
+    place.stride(&["retry"]).expect(0);
+    let keys = keys("/0002");
+    assert_eq!(keys.len(), 5);
+    assert_ne!(keys[3], keys[4]);
+}
+
 #[test]
 fn row_77_a_conflict_is_waited_out_under_its_key_and_a_key_for_something_else_is_an_error() {
     let api = FakeApi::start(|request| match (request.target.as_str(), request.attempt) {

@@ -90,11 +90,11 @@ fn a_repeat_whose_key_the_service_may_know_is_bound_to_the_lane_of_the_first_sen
     let elsewhere = group.elsewhere(None).unwrap();
     assert!(!elsewhere.contains(&fixture.id("doubt")));
     drop(group);
-    // A throttle leaves the key as it was, and a definite answer ends it.
-    call(&mut store, &fixture, "doubt", 1, throttled());
-    assert_eq!(bound(&store.group().unwrap(), &fixture, "doubt"), Some(1));
-    call(&mut store, &fixture, "doubt", 1, status(500));
-    assert_eq!(bound(&store.group().unwrap(), &fixture, "doubt"), None);
+    // Neither a throttle nor a failure of the service ends the key.
+    for outcome in [throttled(), status(500)] {
+        call(&mut store, &fixture, "doubt", 1, outcome);
+        assert_eq!(bound(&store.group().unwrap(), &fixture, "doubt"), Some(1));
+    }
 }
 
 #[test]

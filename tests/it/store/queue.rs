@@ -356,24 +356,25 @@ fn row_40_jobs_are_offered_in_list_order_with_the_rest_of_their_wait() {
 fn a_key_stays_after_doubt_and_changes_after_an_answer() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
-    let mut next = |outcome: Outcome| {
-        let claim = claim(&mut store, fixture.id("a"));
+    let mut next = |name: &str, outcome: Outcome| {
+        let claim = claim(&mut store, fixture.id(name));
         settle(&mut store, &settlement(&claim, outcome)).unwrap();
         claim.attempt.key
     };
-    let first = next(in_doubt());
-    assert_eq!(next(throttled(None)), first, "after doubt");
-    assert_eq!(next(unreachable()), first, "after throttling");
-    assert_eq!(next(Outcome::Interrupted), first, "after not being sent");
-    assert_eq!(
-        next(failed(Class::Transient, Some(500), "m")),
-        first,
-        "after an interruption"
-    );
-    let second = next(in_doubt());
-    assert_ne!(second, first, "after an answer");
+    let failure = || failed(Class::Transient, Some(500), "m");
+    let first = next("a", in_doubt());
+    for (outcome, after) in [
+        (throttled(None), "doubt"),
+        (unreachable(), "throttling"),
+        (Outcome::Interrupted, "not being sent"),
+        (failure(), "an interruption"),
+        (in_doubt(), "a failure that says nothing about the doubt"),
+    ] {
+        assert_eq!(next("a", outcome), first, "after {after}");
+    }
+    let second = next("b", failure());
     let other = claim(&mut store, fixture.id("b")).attempt.key;
-    assert!(other != first && other != second);
+    assert!(other != first && other != second, "after an answer");
     drop(store);
     let mut store = fixture.start();
     assert_eq!(

@@ -303,7 +303,7 @@ pub(crate) fn settlement_under(
     claim: &Claim,
     outcome: Outcome,
 ) -> Settlement {
-    let (next, record) = policy.after(claim.record, &claim.attempt.step, &outcome, 0.0);
+    let (next, record) = policy.after(claim.record, &claim.attempt, &outcome, 0.0);
     Settlement {
         price: None,
         attempt: claim.attempt.id,
