@@ -359,6 +359,22 @@ def test_a_budget_halts(quiet):
     assert len(stride.run(FILES, label, max_calls="none", **quiet)) == 20
 
 
+def test_costs_of_answers_are_summed_and_limited(quiet):
+    def call(file):
+        return stride.Answer(1) if file == FILES[0] else stride.Answer(1, cost=0.1)
+
+    with pytest.raises(stride.Halted) as halted:
+        stride.run(FILES, call, max_cost=0.75, threads=4, **quiet)
+    assert "--max-cost" in str(halted.value)
+    spent, unknown = float(status()["cost"]), status()["cost_unknown"]
+    assert 0.65 < spent <= 0.75 and unknown == 1
+    results = stride.run(FILES, call, max_cost="none", **quiet)
+    assert results.complete
+    # A call of unknown cost counts as the dearest before it.
+    dearest = float(status()["cost"]) - 1.9
+    assert abs(dearest) < 1e-9 or abs(dearest - 0.1) < 1e-9
+
+
 def test_another_function_is_refused_by_name(quiet):
     stride.run(FILES[:2], label, version="1", **quiet)
     with pytest.raises(stride.Error, match="test_run:label") as refused:

@@ -8,6 +8,7 @@ import os
 import pickle
 import threading
 import unittest.mock
+from decimal import Decimal
 
 import pytest
 
@@ -142,6 +143,15 @@ def test_an_answer_has_a_type_a_status_and_a_limit(connect):
     assert peer.answers.read(4) == b"png\n"
     peer.call(2, "j")
     assert peer.answer() == {"t": "done", "id": 2, "json": {"x": 1}, **more}
+
+
+def test_an_answer_states_its_cost_and_its_weight(connect):
+    peer = connect(lambda job: stride.Answer(1, cost=Decimal("0.0021"), weight=1050))
+    peer.call(1)
+    assert peer.answers.readline() == b'{"t":"done","id":1,"json":1,"cost":0.0021,"weight":1050}\n'
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="no number of at least zero"):
+            stride.Answer(1, cost=wrong)
 
 
 def test_json_that_is_longer_than_a_line_goes_as_bytes(connect):

@@ -97,7 +97,8 @@ def run(
         in_doubt: ``"retry"``, or ``"hold"`` to decide about calls of which nobody knows whether they were made.
         max_failures: Stop after so many failures; a share as ``"5%"``.
         max_calls: Stop after so many calls of the run. ``"none"`` removes this limit, as it does the others.
-        max_cost: Stop before the run costs more. Needs ``options=["--cost", …]``.
+        max_cost: Stop before the run costs more. The function returns ``stride.Answer(…, cost=…)``, or
+            ``options=["--cost", "0.0015"]`` says what each call costs.
         until: Stop at a time such as ``"06:00"``.
         output_dir: Write each result to a file of its own in this folder.
         success: A jq expression that is true of a result.

@@ -26,9 +26,11 @@ class Answer:
         status: The status that the service answered with, for reports.
         limit: What the service said about its limit: any of the numbers ``remaining`` (calls), ``reset`` (seconds),
             ``calls`` and ``window`` (seconds). stride paces the next calls by it.
+        cost: What the call cost, in your unit of money. ``max_cost`` and the sums of ``stride status`` count it.
+        weight: What the call took of a rate in weights, such as its tokens. It replaces the estimate of ``--weight``.
     """
 
-    __slots__ = ("body", "limit", "media_type", "status")
+    __slots__ = ("body", "cost", "limit", "media_type", "status", "weight")
 
     def __init__(
         self,
@@ -37,11 +39,23 @@ class Answer:
         *,
         status: Optional[int] = None,
         limit: Optional[Mapping[str, float]] = None,
+        cost: Optional[float] = None,
+        weight: Optional[float] = None,
     ) -> None:
         self.body = body
         self.media_type = media_type
         self.status = status
         self.limit = limit
+        self.cost = _amount("cost", cost)
+        self.weight = _amount("weight", weight)
+
+
+def _amount(name: str, value: Optional[float]) -> Optional[float]:
+    """Returns a number that a line can have: a decimal one, for example, becomes a float."""
+    number = value if value is None or isinstance(value, int) else float(value)
+    if number is not None and not 0 <= number < math.inf:
+        raise ValueError(f"{name}={value!r} is no number of at least zero")
+    return number
 
 
 class Job(str):
@@ -187,7 +201,7 @@ def done(call: int, value: Any) -> bytes:
     more: Message = {}
     media_type = "application/octet-stream"
     if isinstance(value, Answer):
-        said: Message = {"status": value.status, "limit": value.limit}
+        said: Message = {"status": value.status, "limit": value.limit, "cost": value.cost, "weight": value.weight}
         more = {name: what for name, what in said.items() if what is not None}
         media_type, value = value.media_type, value.body
     if isinstance(value, (bytes, bytearray, memoryview)):
