@@ -84,7 +84,7 @@ const STATES: [(JobState, &str); 6] = [
     (JobState::Failed, "bad"),
     (JobState::Held, "doubt"),
     (JobState::Running, "now"),
-    (JobState::Waiting, "slow"),
+    (JobState::Waiting, "step"),
     (JobState::Pending, "off"),
 ];
 

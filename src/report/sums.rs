@@ -20,6 +20,16 @@ const LONGEST: u64 = 1 << 40;
 pub(super) const OUTCOMES: [(AttemptOutcome, &str, &str); AttemptOutcome::ALL.len()] = [
     (AttemptOutcome::Succeeded, "ok", "the service sent a result"),
     (
+        AttemptOutcome::Advanced,
+        "step",
+        "the service sent the answer for the next step",
+    ),
+    (
+        AttemptOutcome::NotReady,
+        "poll",
+        "the service was polled, and not ready; consecutive polls count once",
+    ),
+    (
         AttemptOutcome::Failed,
         "bad",
         "the service sent an error, or an answer that is not a result",
@@ -100,6 +110,8 @@ impl Totals {
     pub(super) fn calls(&self) -> u64 {
         let sent = [
             AttemptOutcome::Succeeded,
+            AttemptOutcome::Advanced,
+            AttemptOutcome::NotReady,
             AttemptOutcome::Failed,
             AttemptOutcome::Throttled,
             AttemptOutcome::InDoubt,
@@ -109,7 +121,7 @@ impl Totals {
 
     fn add(&mut self, attempt: &AttemptSummary, how: AttemptOutcome) {
         self.ended[how as usize] += 1;
-        self.repeats += u64::from(attempt.number > 1);
+        self.repeats += u64::from(attempt.is_repeat);
         if is_answered(how) {
             self.latency.add(attempt.took);
         }
@@ -117,7 +129,13 @@ impl Totals {
 }
 
 fn is_answered(how: AttemptOutcome) -> bool {
-    matches!(how, AttemptOutcome::Succeeded | AttemptOutcome::Failed)
+    matches!(
+        how,
+        AttemptOutcome::Succeeded
+            | AttemptOutcome::Advanced
+            | AttemptOutcome::NotReady
+            | AttemptOutcome::Failed
+    )
 }
 
 /// The number of files that had a certain number of attempts.
@@ -211,6 +229,7 @@ mod tests {
         AttemptSummary {
             job: JobId(job),
             number,
+            is_repeat: number > 1,
             runner: 1,
             chunk: job % 2,
             started: 0,

@@ -32,6 +32,10 @@ pub struct Runner {
 pub enum AttemptOutcome {
     /// A result.
     Succeeded,
+    /// The answer of a step that is not the last.
+    Advanced,
+    /// Polls, all answered "not ready".
+    NotReady,
     /// A definite failure.
     Failed,
     /// The service asked to wait.
@@ -46,8 +50,10 @@ pub enum AttemptOutcome {
 
 impl AttemptOutcome {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Succeeded,
+        Self::Advanced,
+        Self::NotReady,
         Self::Failed,
         Self::Throttled,
         Self::InDoubt,
@@ -59,6 +65,8 @@ impl AttemptOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Advanced => "advanced",
+            Self::NotReady => "not ready",
             Self::Failed => "failed",
             Self::Throttled => "throttled",
             Self::InDoubt => "in doubt",
@@ -89,11 +97,13 @@ pub struct AttemptSummary {
     pub job: JobId,
     /// The attempt's number.
     pub number: u32,
+    /// An attempt of the same step came before.
+    pub is_repeat: bool,
     /// The runner that made it.
     pub runner: i64,
     /// The chunk whose thread made it.
     pub chunk: i64,
-    /// Its start, in milliseconds since 1970.
+    /// Its start, or that of its latest poll, in milliseconds since 1970.
     pub started: i64,
     /// Its duration, in milliseconds; 0 while it is in flight, or if its end was not seen.
     pub took: i64,
@@ -160,12 +170,15 @@ impl Reader {
     /// The database cannot be read.
     pub fn attempts(&self, each: &mut dyn FnMut(AttemptSummary)) -> Result<()> {
         let sql =
-            "SELECT job, number, runner, chunk, started, outcome, coalesce(took, 0) FROM attempt
+            "SELECT job, step, runner, chunk, coalesce(polled, started), outcome, coalesce(took, 0), number FROM attempt
                    ORDER BY job, number";
+        let mut last = None;
         self.each_row(sql, "reading the attempts", |row| {
+            let step: (i64, u16) = (row.get(0)?, row.get(1)?);
             each(AttemptSummary {
-                job: JobId(row.get(0)?),
-                number: row.get(1)?,
+                job: JobId(step.0),
+                number: row.get(7)?,
+                is_repeat: last.replace(step) == Some(step),
                 runner: row.get(2)?,
                 chunk: row.get(3)?,
                 started: row.get(4)?,

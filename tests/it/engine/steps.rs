@@ -10,8 +10,10 @@ use stride::event::{Counts, Ending};
 use stride::governor::StopReason;
 use stride::job::{Attempt, Job, JobState, Outcome, StepKind};
 use stride::limits::Budget;
+use stride::report::Report;
 use stride::retry::DoubtPolicy;
 use stride::settings::Settings;
+use stride::store::{AttemptOutcome, AttemptSummary};
 
 use super::{Running, callers, name, run, settings, settled};
 use crate::support::{Fixture, advanced, in_doubt, lock, not_ready, succeeded, throttled};
@@ -305,4 +307,27 @@ fn a_throttle_of_polls_delays_submissions_too() {
         |outcomes| outcomes.contains(&"throttled"),
     );
     assert_eq!((counts.done, counts.pending, counts.waiting), (1, 2, 1));
+}
+
+#[test]
+fn the_report_knows_steps() {
+    let fixture = Fixture::numbered(3);
+    let service = Service::ready_at(3);
+    run(fixture.open(), service.callers(2), &polled());
+    let mut attempts = Vec::new();
+    let each = &mut |attempt: AttemptSummary| attempts.push((attempt.outcome, attempt.is_repeat));
+    fixture.reader().attempts(each).unwrap();
+    let count = |outcome| {
+        attempts
+            .iter()
+            .filter(|each| each.0 == Some(outcome))
+            .count()
+    };
+    assert_eq!(count(AttemptOutcome::Advanced), 3);
+    assert!(
+        attempts.iter().all(|(_, is_repeat)| !is_repeat),
+        "{attempts:?}"
+    );
+    let page = Report::new(&fixture.reader(), 0, false).unwrap().html();
+    assert!(page.contains("advanced"), "{page}");
 }
