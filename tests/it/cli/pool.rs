@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -394,5 +395,122 @@ fn workers_and_commands_get_the_row_of_the_call() {
         assert!(out.contains(&format!("carl {}", KEYS[2].len())), "{out}");
         fs::remove_file(place.at("out.json")).unwrap();
     }
+    no_key_is_written(&place);
+}
+
+/// A service whose accounts know only their own jobs. Each job is ready at its third poll.
+fn submits() -> FakeApi {
+    let owners = Mutex::new(HashMap::new());
+    FakeApi::start(move |request| {
+        let key = request.header("authorization").unwrap_or_default();
+        let mut owners = owners.lock().unwrap();
+        if request.target == "/jobs" {
+            let id = owners.len().to_string();
+            owners.insert(id.clone(), key.to_owned());
+            return Reply::json(json!({ "id": id }));
+        }
+        let id = request.target.strip_prefix("/jobs/").unwrap();
+        match owners.get(id) {
+            Some(owner) if owner == key => Reply::json(json!({"done": request.attempt >= 2})),
+            _ => Reply::json("unknown").with_status(404),
+        }
+    })
+}
+
+/// The words of a run at such a service, with rows for its keys.
+fn polls(url: &str) -> Vec<String> {
+    let words = [
+        "run",
+        "--db",
+        "new.db",
+        "-j",
+        "4",
+        "--pool",
+        "keys.csv",
+        "--poll-every",
+        "30ms",
+        "--url",
+        &format!("{url}/jobs"),
+        "-H",
+        "Authorization: Bearer {pool.key}",
+        "--then",
+        &format!("{url}/jobs/{{answer.id}}"),
+        "--poll-until",
+        ".done",
+        "texts",
+    ];
+    words.map(str::to_owned).into()
+}
+
+#[test]
+fn every_later_request_goes_to_the_key_of_the_first() {
+    let place = place();
+    let (other, api) = (FakeApi::start(|_| Reply::json(1)), submits());
+    let bystander = place.with_bystander(&other.url());
+    place.texts(12);
+    let words = polls(&api.url());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let running = place.begin(&words);
+    // Some are submitted, and some polled.
+    api.wait_for(16);
+    running.kill();
+    place.stride(&["resume", "--db", "new.db"]).expect(0);
+    let log = api.log();
+    assert!(log.iter().all(|call| call.status != Some(404)));
+    let keys: HashSet<&str> = log.iter().map(key).collect();
+    assert_eq!(keys.len(), 3);
+    let attempts = "SELECT count(DISTINCT lane) FROM attempt GROUP BY job";
+    let connection = rusqlite::Connection::open(place.at("new.db")).unwrap();
+    let mut statement = connection.prepare(attempts).unwrap();
+    let lanes: Vec<i64> = statement
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(lanes, [1; 12]);
+    place.stride(&["verify", "--db", "new.db"]).expect(0);
+    no_key_is_written(&place);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_173_a_submitted_file_whose_row_is_gone_is_submitted_anew_on_demand() {
+    let place = place();
+    let api = submits();
+    place.texts(6);
+    let words = polls(&api.url());
+    let words = words.iter().map(|word| match word.as_str() {
+        "30ms" => "1h",
+        word => word,
+    });
+    let words: Vec<&str> = words.chain(["--submit-only"]).collect();
+    place.stride(&words).expect(75);
+    let submitted = place.stride(&["status", "--db", "new.db", "--json"]).json();
+    assert_eq!(submitted["waiting"], 6);
+    let connection = rusqlite::Connection::open(place.at("new.db")).unwrap();
+    let files = "SELECT count(DISTINCT job) FROM attempt WHERE lane = 1";
+    let gone: u64 = connection.query_row(files, [], |row| row.get(0)).unwrap();
+    drop(connection);
+    assert!((1..6).contains(&gone), "{submitted}");
+    let rows = ["bob", "carl"].iter().zip(&KEYS[1..]);
+    let rows: String = rows.map(|(name, key)| format!("{name},{key}\n")).collect();
+    place.write("keys.csv", format!("name,key\n{rows}"));
+    place
+        .stride(&["resume", "--db", "new.db", "--submit-only"])
+        .expect(75);
+    let held = place.stride(&["status", "--db", "new.db", "--json"]).json();
+    assert_eq!(
+        (&held["held"], &held["waiting"]),
+        (&json!(gone), &json!(6 - gone))
+    );
+    let again = place.stride(&["retry", "--held", "--db", "new.db", "--submit-only"]);
+    again.expect(75);
+    let submissions = api
+        .log()
+        .iter()
+        .filter(|call| call.target == "/jobs")
+        .count() as u64;
+    assert_eq!(submissions, 6 + gone);
+    place.stride(&["verify", "--db", "new.db"]).expect(0);
     no_key_is_written(&place);
 }
