@@ -186,11 +186,16 @@ impl Lanes {
 
     /// Returns a row as a JSON object; none without a pool.
     pub(super) fn json(&self, row: usize) -> Option<String> {
+        json(self.row(row))
+    }
+
+    /// The same for people: of its values only the name.
+    pub(super) fn masked_json(&self, row: usize) -> Option<String> {
         let fields = self.row(row);
-        let fields: serde_json::Map<_, _> = fields
-            .map(|(column, value)| (column.to_owned(), value.into()))
-            .collect();
-        (!fields.is_empty()).then(|| serde_json::Value::Object(fields).to_string())
+        json(fields.map(|(column, value)| match column {
+            NAME => (column, value),
+            column => (column, "[redacted]"),
+        }))
     }
 
     /// Returns the value of `{pool.NAME}` in a row.
@@ -234,6 +239,13 @@ impl Lanes {
         };
         (0..self.len()).map(identity).collect()
     }
+}
+
+fn json<'f>(fields: impl Iterator<Item = (&'f str, &'f str)>) -> Option<String> {
+    let fields: serde_json::Map<_, _> = fields
+        .map(|(column, value)| (column.to_owned(), value.into()))
+        .collect();
+    (!fields.is_empty()).then(|| serde_json::Value::Object(fields).to_string())
 }
 
 /// Returns whether a word of the first line can name a column, and is no value.

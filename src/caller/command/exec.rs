@@ -116,7 +116,8 @@ impl AsyncCaller for AsyncExecCaller {
         attempt: &'c Attempt,
         cancel: &'c Cancel,
     ) -> Calling<'c> {
-        Box::pin(self.call_once(job, attempt, cancel))
+        let programs = self.plan.programs.clone();
+        Box::pin(async move { programs.mask(self.call_once(job, attempt, cancel).await) })
     }
 }
 

@@ -9,7 +9,9 @@ use super::groups::Groups;
 use super::judge::Judge;
 use super::process::Launch;
 use super::said::Said;
+use crate::caller::http::secrets::Secrets;
 use crate::caller::outputs::WrongFolder;
+use crate::job::Outcome;
 use crate::settings::{Command, Settings};
 
 /// How the programs of a run start, the rules for their answers, and what they say.
@@ -19,6 +21,8 @@ pub(in crate::caller) struct Programs {
     pub(super) judge: Judge,
     pub(super) said: Arc<Said>,
     pub(super) warnings: Arc<Said>,
+    /// The values of the pool, which programs may repeat.
+    secrets: Arc<Secrets>,
 }
 
 impl Programs {
@@ -32,7 +36,12 @@ impl Programs {
         settings: &Settings,
         context: CommandContext<'_>,
     ) -> Result<Self, CommandError> {
+        let mut secrets = Secrets::default();
+        for (_, value) in context.lanes.secrets() {
+            secrets.add(value.as_bytes());
+        }
         Ok(Self {
+            secrets: Arc::new(secrets),
             launch: Launch {
                 base: context.base.to_owned(),
                 hidden: context.hidden,
@@ -69,12 +78,36 @@ impl Programs {
 
     /// Takes the new lines of the programs' standard error.
     pub(in crate::caller) fn said(&self) -> Vec<String> {
-        self.said.take()
+        self.masked(self.said.take())
     }
 
     /// Takes the new warnings about the programs.
     pub(in crate::caller) fn warnings(&self) -> Vec<String> {
-        self.warnings.take()
+        self.masked(self.warnings.take())
+    }
+
+    fn masked(&self, lines: Vec<String>) -> Vec<String> {
+        if self.secrets.is_empty() {
+            return lines;
+        }
+        let lines = lines.iter();
+        lines.map(|line| self.secrets.mask_text(line)).collect()
+    }
+
+    /// Masks the values of the pool in all that is stored of a failure.
+    pub(super) fn mask(&self, mut outcome: Outcome) -> Outcome {
+        if !self.secrets.is_empty()
+            && let Some(failure) = outcome.failure_mut()
+        {
+            failure.message = self.secrets.mask_text(&failure.message);
+            failure.body = self.secrets.mask(&failure.body);
+            if let Some(answer) = &mut failure.answer
+                && let Ok(body) = answer.body.bytes()
+            {
+                answer.body = self.secrets.mask(&body).into();
+            }
+        }
+        outcome
     }
 
     /// Kills the processes of calls that were abandoned.

@@ -32,7 +32,7 @@ mod redirect;
 mod reference;
 mod remarks;
 mod reuse;
-mod secrets;
+pub(super) mod secrets;
 mod signs;
 pub(super) mod source;
 mod steps;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use stride::caller::{Credential, Plan};
 use stride::export::check_list_columns;
-use stride::governor::{Governor, History};
+use stride::governor::{Governor, History, LaneHistory};
 use stride::input::Item;
 use stride::job::{
     Answer, Attempt, AttemptId, Columns, FileName, IdempotencyKey, Job, JobId, Outcome, Position,
@@ -130,13 +130,16 @@ pub(crate) fn dry_run(
         });
     }
     out.push(format!("threads: {}", planned.settings.threads));
-    out.push(format!("rate: {}", planned.settings.rates));
+    let lanes = planned.plan.lanes().len();
+    let each = if lanes > 0 { " for each lane" } else { "" };
+    out.push(format!("rate: {}{each}", planned.settings.rates));
+    out.extend(lane_tried(planned.plan));
     if planned.settings.weight.is_some() {
         out.push(format!("total weight: {}", grouped(weight)));
     }
     out.extend(estimate::before_calls(planned.settings, files));
     out.push(
-        match earliest_finish(planned.settings, files, bytes, weight) {
+        match earliest_finish(planned.settings, lanes.max(1), files, bytes, weight) {
             Some(time) => format!("earliest finish: {} after the start", show_duration(time)),
             None => "earliest finish: unknown, because no rate is set".to_owned(),
         },
@@ -166,7 +169,13 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 /// Returns the shortest duration of a run under its rates, or `None` without rates.
-fn earliest_finish(settings: &Settings, files: u64, bytes: u64, weight: u64) -> Option<Duration> {
+fn earliest_finish(
+    settings: &Settings,
+    lanes: usize,
+    files: u64,
+    bytes: u64,
+    weight: u64,
+) -> Option<Duration> {
     if settings.rates.windows.is_empty() {
         return None;
     }
@@ -176,9 +185,13 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64, weight: u64) -> 
             Measure::Bytes => bytes,
             Measure::Weight => weight,
         };
-        Some(rate.interval().mul_f64(amount as f64))
+        Some(rate.interval().mul_f64(amount as f64 / lanes as f64))
     });
-    let governor = Governor::new(settings.rules(), &History::default(), Duration::ZERO);
+    let history = History {
+        lanes: vec![LaneHistory::default(); lanes],
+        ..History::default()
+    };
+    let governor = Governor::new(settings.rules(), &history, Duration::ZERO);
     others.chain([governor.finish(files, Duration::ZERO)]).max()
 }
 
@@ -206,12 +219,27 @@ pub(crate) fn try_one(
     if let Some(proxy) = plan.proxy() {
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
     }
+    if let Some(lane) = lane_tried(&plan) {
+        terminal.say(&lane);
+    }
     let slips = row_use.slips(&job.columns.names());
     let (outcome, spent) = call_all(&plan, job, &slips, &settings, terminal)?;
     for line in estimate::of_calls(db, &spent, &settings) {
         terminal.say(&line);
     }
     show(&outcome, terminal)
+}
+
+/// Names the row of the pool that a trial uses: the first.
+fn lane_tried(plan: &Plan) -> Option<String> {
+    let lanes = plan.lanes();
+    let name = lanes
+        .name(0)
+        .map(|name| format!(" ({})", escaped(name.as_bytes())));
+    (!lanes.is_empty()).then(|| {
+        let name = name.unwrap_or_default();
+        format!("pool: row 1{name} of {}", lanes.len())
+    })
 }
 
 /// Makes all calls for a file, and shows each. Returns the outcome of the last, and what all have taken.

@@ -69,6 +69,7 @@ class Job(str):
             the last call.
         repeat: True if the last call had the same key, so the service may know this one.
         fields: The row of a table, and ``{}`` for a name.
+        pool: With ``options=["--pool", …]``, the row of the key to use: ``job.pool["key"]``.
         timeout: Seconds after which stride gives the call up.
     """
 
@@ -78,6 +79,7 @@ class Job(str):
     key: str
     repeat: bool
     fields: Message
+    pool: Message
     timeout: Optional[float]
     _id: int
     _channel: "Channel"
@@ -111,6 +113,7 @@ def job(message: Message, channel: "Channel") -> Union[Job, Row]:
     made.key = message.get("key", "")
     made.repeat = message.get("repeat", False)
     made.fields = message.get("fields") or {}
+    made.pool = message.get("pool") or {}
     made.timeout = message.get("timeout")
     made._id = message["id"]
     made._channel = channel

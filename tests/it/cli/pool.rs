@@ -514,3 +514,34 @@ fn row_173_a_submitted_file_whose_row_is_gone_is_submitted_anew_on_demand() {
     place.stride(&["verify", "--db", "new.db"]).expect(0);
     no_key_is_written(&place);
 }
+
+#[test]
+fn what_a_program_repeats_of_the_pool_is_masked() {
+    let place = place();
+    place.texts(3);
+    place.write(
+        "worker.py",
+        "import json, sys\nfor line in sys.stdin:\n    m = json.loads(line)\n    if m['t'] == 'hello': print(json.dumps({'t': 'hello'}), flush=True)\n    elif m['t'] == 'call':\n        print('called with', m['pool']['key'], file=sys.stderr, flush=True)\n        print(json.dumps({'t': 'fail', 'id': m['id'], 'class': 'rejected', 'message': 'no: ' + m['pool']['key'], 'body': m['pool']['key']}), flush=True)\n    else: break\n",
+    );
+    let shell = "echo \"no: $STRIDE_POOL_KEY\" >&2; exit 1";
+    for (db, way, command) in [
+        ("w.db", "--worker", "python3 worker.py"),
+        ("e.db", "--exec-shell", shell),
+    ] {
+        let call = ["--retries", "0", "--pool", "keys.csv", way, command];
+        let words = [&["run", "--db", db][..], &call, &["texts"]].concat();
+        let ran = place.stride(&words).expect(3);
+        let tried = place.stride(&[&["try"][..], &call[2..], &["texts/0000"]].concat());
+        for (number, ran) in [ran, tried].iter().enumerate() {
+            assert!(ran.stderr.contains("[redacted]"), "{}", ran.stderr);
+            place.write(
+                format!("{db}.{number}.txt"),
+                [ran.stderr.as_bytes(), &ran.stdout].concat(),
+            );
+        }
+        let failures = place.stride(&["failures", "--db", db]);
+        let said = String::from_utf8(failures.stdout).unwrap();
+        assert!(said.contains("no: [redacted]"), "{said}");
+    }
+    no_key_is_written(&place);
+}

@@ -176,15 +176,15 @@ impl WorkerPlan {
         self.rules.is_starter
     }
 
-    /// Returns the line of a call.
+    /// Returns the line of a call for people: without the values of the pool.
     pub fn call_line(&self, job: &Job, attempt: &Attempt) -> String {
-        wire::call_start(1) + &self.line(job, attempt)
+        let pool = self.lanes.masked_json(attempt.lane.into());
+        wire::call_start(1) + &self.line(job, attempt, pool.as_deref())
     }
 
-    fn line(&self, job: &Job, attempt: &Attempt) -> String {
+    fn line(&self, job: &Job, attempt: &Attempt, pool: Option<&str>) -> String {
         let chunk = job.position.chunk(self.threads().max(1));
-        let pool = self.lanes.json(attempt.lane.into());
-        wire::call_end(job, attempt, chunk, self.rules.timeout, pool.as_deref())
+        wire::call_end(job, attempt, chunk, self.rules.timeout, pool)
     }
 
     /// Starts the first worker and waits for its hello. Returns `None` if the worker ends without a hello: all calls then
@@ -389,14 +389,16 @@ impl AsyncCaller for AsyncWorkerCaller {
         attempt: &'c Attempt,
         cancel: &'c Cancel,
     ) -> Calling<'c> {
-        Box::pin(self.call_once(job, attempt, cancel))
+        let programs = self.plan.programs.clone();
+        Box::pin(async move { programs.mask(self.call_once(job, attempt, cancel).await) })
     }
 }
 
 impl AsyncWorkerCaller {
     async fn call_once(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
         let plan = &self.plan;
-        let line = plan.line(job, attempt);
+        let pool = plan.lanes.json(attempt.lane.into());
+        let line = plan.line(job, attempt, pool.as_deref());
         if line.len() > wire::LONGEST_LINE {
             let message = format!(
                 "its row is too large for a worker: a call has at most {} bytes",

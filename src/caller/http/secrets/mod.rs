@@ -22,7 +22,7 @@ use layer::{Escapes, Layer};
 
 /// The known secret values.
 #[derive(Clone, Default)]
-pub(super) struct Secrets {
+pub(in crate::caller) struct Secrets {
     /// The values, with case and spaces folded.
     values: HashSet<Vec<u8>>,
     /// Searches for all values at once. Built at its first use.
@@ -49,7 +49,7 @@ const CONTEXT: usize = 256;
 
 impl Secrets {
     /// Adds a value and its parts.
-    pub(super) fn add(&mut self, value: &[u8]) {
+    pub(in crate::caller) fn add(&mut self, value: &[u8]) {
         self.add_value(value);
         let whole = Layer::new(value, false);
         // Values of cookies are often percent-encoded.
@@ -92,7 +92,7 @@ impl Secrets {
     }
 
     /// Replaces all known values.
-    pub(super) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(in crate::caller) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         self.write(bytes, &self.found(bytes, false), 0..bytes.len(), &mut out);
         out
@@ -107,7 +107,7 @@ impl Secrets {
     }
 
     /// Returns whether there are no values.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::caller) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
@@ -211,7 +211,7 @@ impl Secrets {
     }
 
     /// Masks a text, which ends with an ellipsis if it was cut.
-    pub(super) fn mask_text(&self, text: &str) -> String {
+    pub(in crate::caller) fn mask_text(&self, text: &str) -> String {
         let masked = match text.strip_suffix(ELLIPSIS) {
             Some(cut) => {
                 let mut masked = self.mask_beginning(cut.as_bytes(), cut.len());
