@@ -167,6 +167,12 @@ fn facts(shown: &Snapshot) -> Markup {
         ("repeats", grouped(all.repeats)),
         ("in doubt so far", grouped(counts.in_doubt)),
     ];
+    if shown.used.cost.0 > 0 || shown.used.unknown > 0 {
+        facts.push(("cost", shown.used.cost.to_string()));
+    }
+    if shown.used.unknown > 0 {
+        facts.push(("calls of unknown cost", grouped(shown.used.unknown)));
+    }
     if !shown.sessions.is_empty() {
         let sessions = counted(shown.sessions.len() as u64, "session");
         facts.push(("worked", format!("{} in {sessions}", span(worked))));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::event::Counts;
 use crate::job::FileName;
+use crate::limits::Usage;
 use crate::store::{AttemptSummary, Cause, Reader, Record, RunInfo, Runner, StoreError};
 
 use super::sums::Sums;
@@ -17,6 +18,8 @@ pub(super) struct Snapshot {
     pub(super) now: i64,
     pub(super) info: RunInfo,
     pub(super) counts: Counts,
+    /// What the run has used of its budgets.
+    pub(super) used: Usage,
     pub(super) sessions: Vec<Session>,
     pub(super) timeline: Timeline,
     pub(super) sums: Sums,
@@ -128,6 +131,7 @@ impl Snapshot {
             now,
             info,
             counts,
+            used: reader.noted()?.used,
             sessions,
             timeline,
             sums,

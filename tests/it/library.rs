@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use stride::caller::FnCaller;
 use stride::engine::Stop;
-use stride::job::{Answer, Class, Failure, Job};
+use stride::event::Event;
+use stride::job::{Answer, Class, Failure, Job, Money};
 use stride::settings::{Settings, Threads};
 use stride::store::{Filter, StoreError};
 use stride::{Builder, Error, Run};
@@ -237,4 +239,39 @@ fn forgotten_files_are_not_called_and_have_no_results() {
     assert_eq!(results(&run), [by.clone(), c.clone()]);
     run.bring_back(["a"]).unwrap();
     assert_eq!(results(&run), [by, a, c]);
+}
+
+#[test]
+fn costs_that_answers_state_are_summed_and_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        threads: Threads::Fixed(1),
+        max_cost: Some("0.35".parse().unwrap()),
+        ..Settings::default()
+    };
+    let builder = Run::builder(folder.path().join("stride.db")).settings(settings);
+    let mut run = open_patiently(&builder).unwrap();
+    run.add(["a", "b", "c", "d", "e"]).unwrap();
+    let mut make = || {
+        let call = |job: &Job| match job.path.as_str() {
+            // Its cost is unknown: it counts as much as the one before.
+            Some("b") => Answer::json(&2),
+            _ => Ok(Answer::json(&1)?
+                .with_cost(Money(100_000_000))
+                .with_weight(7)),
+        };
+        Ok(FnCaller(call).into())
+    };
+    let mut prices = Vec::new();
+    let outcome = run.process_callers(&mut make, &Stop::new(), &mut |event| {
+        if let Event::Settled(settled) = event {
+            prices.push(settled.price.map(|price| (price.amount.0, price.is_known)));
+        }
+    });
+    let outcome = outcome.unwrap();
+    let price = |is_known| Some((100_000_000, is_known));
+    assert_eq!(prices, [price(true), price(false), price(true)]);
+    assert_eq!(outcome.ending.as_str(), "halted");
+    assert_eq!(outcome.used.cost.to_string(), "0.3");
+    assert_eq!((outcome.used.unknown, outcome.counts.pending), (1, 2));
 }

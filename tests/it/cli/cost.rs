@@ -179,6 +179,10 @@ fn unknown_costs_are_told_and_counted_as_the_dearest() {
     let failed: Vec<String> = failed.iter().map(|row| row.join(" ")).collect();
     assert_eq!(failed, expected);
     place.stride(&["verify"]).expect(0);
+    let report = String::from_utf8(place.stride(&["report"]).expect(0).stdout).unwrap();
+    assert!(report.contains("calls of unknown cost"), "{report}");
+    let ran = place.stride(&["set", "--cost", ".price"]).expect(2);
+    ran.says("stride resume --cost .price");
 }
 
 #[test]

@@ -62,6 +62,7 @@ const MAY_IMPORT: [(&str, &[&str]); 35] = [
         &[
             "event",
             "job",
+            "limits",
             "retry",
             "settings",
             "store",
