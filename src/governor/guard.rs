@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::run_guard::RunGuard;
 use super::streak::{SharedFailure, Streaks};
 use super::throttled_files::{FileThrottles, ThrottledFiles};
-use super::types::{SharedCause, Spot, SpotCheck, StopReason};
+use super::types::{Fault, SharedCause, Spot, SpotCheck, StopReason};
 use crate::job::JobId;
 
 /// A suspected or established outage.
@@ -216,11 +216,12 @@ impl Guard {
         (self.throttled_files).record(file, now, all_count, run.has_few_left())
     }
 
-    /// Returns the fault for which the lane stops if only quarantined files are left: the service refused them. Without
-    /// `others` that could call them, it stops only if no call was ever accepted.
+    /// Returns the fault for which the lane stops if only quarantined files are left: the service refused them. If a call was
+    /// accepted before, it stops only if there are `others` that can call them, and no file can be the cause.
     pub(super) fn resolve_quarantine(&self, others: bool) -> Option<StopReason> {
         let fault = self.streaks.of(SharedCause::Service).fault;
-        let stops = others || !self.streaks.succeeded;
+        let is_of_account = matches!(fault, Some(Fault::Auth | Fault::Quota));
+        let stops = others && is_of_account || !self.streaks.succeeded;
         fault.filter(|_| stops).map(StopReason::Fault)
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Lane {
     before_throttles: Option<(Option<f64>, Option<usize>)>,
     /// Reason for which no further call goes here.
     pub(super) stopped: Option<StopReason>,
+    /// An outage or a wait that is longer than allowed. It stops the run only if no other lane can call.
+    pub(super) paused: Option<StopReason>,
     /// That it has stopped was told.
     pub(super) is_told: bool,
 }
@@ -81,6 +83,7 @@ impl Lane {
             stated: StatedLimits::default(),
             before_throttles: None,
             stopped: None,
+            paused: None,
             is_told: false,
         };
         if let Some(left) = history.closed_for {
@@ -101,7 +104,16 @@ impl Lane {
     }
 
     pub(super) fn stop(&mut self, reason: StopReason) {
-        self.stopped.get_or_insert(reason);
+        let kept = match reason {
+            StopReason::Outage(_) | StopReason::Wait(_) => &mut self.paused,
+            _ => &mut self.stopped,
+        };
+        kept.get_or_insert(reason);
+    }
+
+    /// Returns why the lane cannot call for long.
+    pub(super) fn cannot_call(&self) -> Option<StopReason> {
+        self.stopped.or(self.paused)
     }
 
     /// Opens gates whose probe has been in flight for longer than a refusal takes.
@@ -309,6 +321,7 @@ impl Lane {
         context: &mut Context<'_>,
     ) -> Assessment {
         (self.pace(permit.reads)).accepted(permit.stamp, context.now.as_secs_f64());
+        self.paused = None;
         let mut assessment = Assessment::new(Disposition::ByPolicy);
         let (run, number) = (&mut *context.guard, permit.number);
         assessment.cleared = if call.signal == Signal::Accepted {

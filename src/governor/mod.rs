@@ -146,9 +146,9 @@ impl Governor {
         self.clock
     }
 
-    /// Stops the run for a reason that no other lane can help, or after its last lane has stopped.
+    /// Stops the run for a reason that no other lane can help, or if no lane can call.
     fn note_stops(&mut self) {
-        let mut stopped = self.lanes.iter().filter_map(|lane| lane.stopped);
+        let mut stopped = self.lanes.iter().filter_map(Lane::cannot_call);
         let of_run = stopped.clone().find(StopReason::is_of_run);
         let count = stopped.clone().count();
         if let Some(reason) = of_run.or(stopped.next_back().filter(|_| count == self.lanes.len())) {
@@ -545,6 +545,11 @@ impl Governor {
     /// Returns the reason why no further call goes to a lane.
     pub fn stopped(&self, lane: usize) -> Option<StopReason> {
         self.lanes.get(lane)?.stopped
+    }
+
+    /// Returns the reason why a lane has stopped, or cannot call for long.
+    pub fn cannot_call(&self, lane: usize) -> Option<StopReason> {
+        self.lanes.get(lane)?.cannot_call()
     }
 
     /// Returns the lanes that have stopped since the last time.

@@ -31,6 +31,7 @@ pub(super) fn page(shown: &Snapshot) -> String {
         ("time", "Over time", charts::charts(shown)),
         ("chunks", "Latency by chunk", tables::chunks(shown)),
         ("outcomes", "Outcomes", tables::outcomes(shown)),
+        ("lanes", "Lanes of the pool", tables::lanes(shown)),
         ("causes", "Why files failed", failures::causes(shown)),
         ("tries", "Attempts per file", tables::tries(shown)),
         ("slowest", "Slowest calls", tables::slowest(shown)),
@@ -38,6 +39,10 @@ pub(super) fn page(shown: &Snapshot) -> String {
         ("call", "The call", settings::call(shown)),
         ("settings", "Settings", settings::settings(shown)),
     ];
+    let sections = sections.into_iter();
+    let sections: Vec<_> = sections
+        .filter(|(id, ..)| *id != "lanes" || !shown.lanes.is_empty())
+        .collect();
     let page = html! {
         (DOCTYPE)
         html lang="en" {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use crate::event::Counts;
 use crate::job::FileName;
 use crate::limits::Usage;
-use crate::store::{AttemptSummary, Cause, Reader, Record, RunInfo, Runner, StoreError};
+use crate::store::{
+    AttemptSummary, Cause, LaneStatus, Reader, Record, RunInfo, Runner, StoreError,
+};
 
 use super::sums::Sums;
 use super::timeline::Timeline;
@@ -26,6 +28,7 @@ pub(super) struct Snapshot {
     /// The slowest calls, with their files' names.
     pub(super) slowest: Vec<(AttemptSummary, FileName)>,
     pub(super) causes: Vec<Cause>,
+    pub(super) lanes: Vec<LaneStatus>,
     /// The first files that failed or are held.
     pub(super) failed: Vec<Record>,
 }
@@ -137,6 +140,7 @@ impl Snapshot {
             sums,
             slowest,
             causes: reader.causes()?,
+            lanes: reader.lanes()?,
             failed: failed(reader)?,
         })
     }

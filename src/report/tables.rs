@@ -11,6 +11,8 @@ use super::words::{self, grouped};
 
 /// The maximum number of listed sessions, and of listed chunks.
 const MOST_LISTED: usize = 64;
+/// The maximum number of shown characters of a service's words.
+const WORDS: usize = 200;
 /// The maximum number of shown characters of a machine's name.
 const HOST: usize = 64;
 
@@ -38,6 +40,32 @@ pub(super) fn sessions(shown: &Snapshot) -> Markup {
     });
     table(
         "session|began (UTC)|ended (UTC)|#worked|how it ended|#threads|#attempts|process",
+        rows,
+    )
+}
+
+/// Returns the lanes of the pool.
+pub(super) fn lanes(shown: &Snapshot) -> Markup {
+    let rows = shown.lanes.iter().take(MOST_LISTED).map(|status| {
+        let stopped = status.stopped.as_ref();
+        row![
+            status.lane.number,
+            text(status.lane.name.clone().unwrap_or_default(), HOST),
+            grouped(status.calls),
+            grouped(status.results),
+            status
+                .found
+                .rate
+                .map_or_else(String::new, |rate| format!("{rate:.2}")),
+            stopped.map_or("", |(reason, _)| words::stop_reason(reason)),
+            text(
+                stopped.map_or_else(String::new, |(_, words)| words.clone()),
+                WORDS
+            ),
+        ]
+    });
+    table(
+        "lane|name|#calls|#results|#calls/s found|ended|last answer",
         rows,
     )
 }

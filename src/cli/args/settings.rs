@@ -32,7 +32,7 @@ pub(crate) struct LimitArgs {
     ///
     /// Calls: 10/s, 600/m, 5000/h, 100000/d; bytes: 20MB/s; weights: 90000w/m. With several rates, a call waits until
     /// all of them allow it. `auto` finds the pace that the service accepts; `none` turns that off. Other names are --qps
-    /// and --rps.
+    /// and --rps. With --pool, it is the limit of each lane.
     #[arg(long, aliases = ["qps", "rps", "rate-limit", "tpslimit"], value_parser = parse_rate)]
     pub(crate) rate: Vec<String>,
     /// Calls that the shortest rate lets through at once [default: 1]

@@ -144,7 +144,7 @@ impl Schedule {
 
     /// Remembers the message of a failure that has stopped a lane.
     pub(in crate::engine) fn note_lane_message(&mut self, lane: usize, message: &str) {
-        if self.governor.stopped(lane).is_some() && self.stop_messages[lane].is_empty() {
+        if self.governor.cannot_call(lane).is_some() && self.stop_messages[lane].is_empty() {
             message.clone_into(&mut self.stop_messages[lane]);
         }
     }
@@ -153,7 +153,7 @@ impl Schedule {
     pub(super) fn lane_stops(&self) -> Option<String> {
         let stops = self.lanes.iter().zip(&self.stop_messages).enumerate();
         let stops = stops.filter_map(|(index, (lane, message))| {
-            let reason = self.governor.stopped(index)?;
+            let reason = self.governor.cannot_call(index)?;
             Some(match message.as_str() {
                 "" => format!("{lane}: {}", reason.as_str()),
                 message => format!("{lane}: {message}"),

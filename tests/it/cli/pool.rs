@@ -139,6 +139,8 @@ fn row_170_a_revoked_key_ends_its_lane_and_the_others_call_its_files() {
     place
         .stride(&["report", "--db", "new.db", "-o", "report.html"])
         .expect(0);
+    let report = fs::read_to_string(place.at("report.html")).unwrap();
+    assert!(report.contains("Lanes of the pool") && report.contains("carl"));
     place.stride(&["verify", "--db", "new.db"]).expect(0);
     no_key_is_written(&place);
     assert_eq!(place.bystander(), bystander);

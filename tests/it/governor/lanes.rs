@@ -55,7 +55,7 @@ fn run(rates: &[&str], threads: usize, mut accounts: Vec<Account>, seconds: f64)
         burst: 1,
         concurrency: Concurrency::Fixed(threads),
         max_wait: Duration::from_secs(900),
-        max_outage: Duration::from_secs(600),
+        max_outage: Duration::from_secs(30),
         max_failures: None,
         stops_bad_requests: true,
         budgets: Budgets::default(),
