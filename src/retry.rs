@@ -91,7 +91,11 @@ impl RetryPolicy {
                     crashes: 0,
                     ..answered
                 };
-                (Next::Advance(wait.unwrap_or_default()), fresh)
+                // The time for polls begins now.
+                (
+                    Next::Advance(wait.unwrap_or_default().min(self.poll_for)),
+                    fresh,
+                )
             }
             Outcome::NotReady { wait, .. } => self.poll_again(record, step, *wait),
             Outcome::Failed(failure) => {
@@ -105,6 +109,10 @@ impl RetryPolicy {
                         (Next::Again(Duration::ZERO), record)
                     }
                     Class::Transient => self.charge(record, chance),
+                    // One odd answer does not say that the submitted work is lost.
+                    Class::BadResponse if step.kind == StepKind::Poll => {
+                        self.charge(record, chance)
+                    }
                     _ => (Next::Fail, record),
                 }
             }
@@ -122,7 +130,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job that the service calls not ready. The service's wait has precedence. The key stays, because
+    /// Decides for a job that the service calls not ready. A wait of the service has precedence, unless it is zero. The key stays, because
     /// nothing has changed at the service.
     fn poll_again(&self, record: Record, step: &Step, wait: Option<Duration>) -> (Next, Record) {
         let record = Record {
@@ -130,14 +138,17 @@ impl RetryPolicy {
             ..record
         };
         let most = self.poll_every.saturating_mul(10);
-        let wait = wait.unwrap_or_else(|| {
+        let left = self.poll_for.saturating_sub(step.since);
+        if left.is_zero() {
+            return (Next::Fail, record);
+        }
+        let stated = wait.filter(|wait| !wait.is_zero());
+        let wait = stated.unwrap_or_else(|| {
             let grown = self.poll_every.as_secs_f64() * 1.5f64.powi(step.asked.min(6) as i32);
             Duration::try_from_secs_f64(grown).map_or(most, |grown| grown.min(most))
         });
-        match step.since.saturating_add(wait) > self.poll_for {
-            true => (Next::Fail, record),
-            false => (Next::Poll(wait), record),
-        }
+        // The last poll is at the end of the time.
+        (Next::Poll(wait.min(left)), record)
     }
 
     /// Returns the policy for doubt at a step: a step that changes nothing at the service can be repeated.
@@ -430,5 +441,66 @@ mod tests {
             assert_eq!(wait, Duration::from_secs(seconds), "{earlier} {chance}");
         }
         assert_eq!(backoff(one, sixty, 0, 0.5), one / 2);
+    }
+
+    #[test]
+    fn polls_wait_longer_each_time_and_end_at_the_deadline() {
+        let ready = |wait| Outcome::NotReady {
+            status: None,
+            wait,
+            words: String::new(),
+            hint: None,
+        };
+        let seconds = Duration::from_secs;
+        let poll = |asked, since, wait: Option<u64>| {
+            let step = Step {
+                index: 1,
+                kind: StepKind::Poll,
+                asked,
+                since: seconds(since),
+                polls: 1,
+            };
+            let attempt = Attempt {
+                step,
+                ..attempt(false)
+            };
+            let outcome = ready(wait.map(seconds));
+            POLICY.after(record(2, 5), &attempt, &outcome, 1.0)
+        };
+        for (asked, since, wait, next) in [
+            (0, 0, None, Next::Poll(seconds(4))),
+            (1, 4, None, Next::Poll(seconds(6))),
+            (2, 10, None, Next::Poll(seconds(9))),
+            (9, 100, None, Next::Poll(seconds(40))),
+            (0, 0, Some(1), Next::Poll(seconds(1))),
+            (0, 0, Some(0), Next::Poll(seconds(4))),
+            (0, 590, None, Next::Poll(seconds(4))),
+            (9, 590, None, Next::Poll(seconds(10))),
+            (0, 590, Some(9999), Next::Poll(seconds(10))),
+            (9, 600, None, Next::Fail),
+        ] {
+            // The key stays, and the charges are forgotten.
+            assert_eq!(
+                poll(asked, since, wait),
+                (next, record(0, 5)),
+                "{asked} {since}"
+            );
+        }
+        let odd = Outcome::Failed(failure(Class::BadResponse, Some(200)));
+        let at = |kind| Attempt {
+            step: Step {
+                index: 1,
+                kind,
+                ..Step::FIRST
+            },
+            ..attempt(false)
+        };
+        let after = |kind| POLICY.after(record(0, 0), &at(kind), &odd, 1.0).0;
+        assert_eq!(after(StepKind::Poll), Next::Again(seconds(1)));
+        assert_eq!(after(StepKind::Read), Next::Fail);
+        let doubt = Outcome::InDoubt(failure(Class::Transient, None));
+        let after = |kind| HOLD.after(record(0, 0), &at(kind), &doubt, 1.0).0;
+        assert_eq!(after(StepKind::Write), Next::Hold);
+        assert_eq!(after(StepKind::Read), Next::Again(seconds(1)));
     }
 }

@@ -132,6 +132,8 @@ impl Schedule {
         self.give_permit_back();
         self.governor.reconfigure(rules, spent, now);
         self.apply(settings, jobs);
+        // Waits may have become shorter.
+        self.due_jobs.iter_mut().for_each(|due| due.note(now));
         let most = settings.threads.most();
         self.free_slots.retain(|slot| *slot < most);
     }

@@ -91,12 +91,7 @@ impl<C> Slot<C> {
         } else {
             (self.policy).after(claim.record, &claim.attempt, &outcome, fastrand::f64())
         };
-        let mut outcome = match (outcome, next) {
-            (Outcome::NotReady { status, words, .. }, Next::Fail) => {
-                Outcome::Failed(timed_out(&self.policy, step, status, &words))
-            }
-            (outcome, _) => outcome,
-        };
+        let mut outcome = end_polls(&self.policy, step, outcome, next);
         if let Some(failure) = outcome.failure_mut() {
             failure.at(step);
         }
@@ -139,6 +134,21 @@ fn panicked_outcome() -> Outcome {
         FailureKind::Panicked,
         "the caller panicked during the call",
     ))
+}
+
+/// Makes an answer that says "not ready" a failure if the job is not polled again.
+pub(super) fn end_polls(
+    policy: &RetryPolicy,
+    step: &Step,
+    outcome: Outcome,
+    next: Next,
+) -> Outcome {
+    match (outcome, next) {
+        (Outcome::NotReady { status, words, .. }, Next::Fail) => {
+            Outcome::Failed(timed_out(policy, step, status, &words))
+        }
+        (outcome, _) => outcome,
+    }
 }
 
 /// Returns the failure of a job that was not ready for as long as polling may last.

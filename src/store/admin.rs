@@ -234,8 +234,8 @@ impl Store {
     /// The database cannot be written.
     pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
         self.change("changing the settings", |connection| {
-            let changed = connection.execute(SET_SETTINGS, [to_json(settings)]);
-            changed.map(drop)
+            connection.execute(SET_SETTINGS, [to_json(settings)])?;
+            shorten_waits(connection, &self.seen_settings, settings)
         })?;
         self.seen_settings = settings.clone();
         Ok(())
@@ -348,11 +348,29 @@ pub fn change_settings<E: From<StoreError>>(
     let connection = connection::open(&path, Mode::Note)?;
     let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
         .map_err(doing("beginning"))?;
-    let settings = change(read::json(&connection, "SELECT settings FROM run")?)?;
+    let before: Settings = read::json(&connection, "SELECT settings FROM run")?;
+    let settings = change(before.clone())?;
     let json = [to_json(&settings)];
     execute(&transaction, SET_SETTINGS, json, "changing the settings")?;
+    shorten_waits(&transaction, &before, &settings).map_err(doing("changing the settings"))?;
     owner::commit(transaction, "changing the settings")?;
     Ok(settings)
+}
+
+/// Shortens the waits between polls that a shorter `poll_every` does not allow.
+fn shorten_waits(
+    connection: &Connection,
+    before: &Settings,
+    after: &Settings,
+) -> rusqlite::Result<()> {
+    if after.poll_every >= before.poll_every {
+        return Ok(());
+    }
+    let most = after.poll_every.saturating_mul(10).as_millis() as i64;
+    let sql = "UPDATE work SET not_before = min(not_before, ?1)
+               WHERE state = 6 AND job IN (SELECT job FROM progress WHERE kind = 'poll')";
+    let moment = now().saturating_add(most);
+    connection.execute(sql, [moment]).map(drop)
 }
 
 fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> {

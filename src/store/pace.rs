@@ -95,7 +95,7 @@ impl Store {
             .collect()
     }
 
-    /// Forgets the wait that the service asked for, and the waits of jobs for a repeat. Waits between polls stay.
+    /// Forgets the wait that the service asked for, and the waits of all jobs, those between polls too.
     ///
     /// # Errors
     ///
@@ -106,9 +106,7 @@ impl Store {
                 "UPDATE limiter_state SET closed_until = NULL;
                  UPDATE lane SET closed_until = NULL;
                  UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;
-                 UPDATE work SET not_before = 0 WHERE state = 6 AND EXISTS (
-                     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts
-                                             AND outcome <> 'advanced' AND outcome <> 'not_ready');",
+                 UPDATE work SET not_before = 0 WHERE state = 6;",
             )
         })
     }

@@ -19,12 +19,16 @@ use crate::job::{FileName, JobState};
 
 const REQUEUING: &str = "making files pending";
 
-/// Forgets the steps of the chosen jobs whose handle is worth nothing: the service has refused the work or its answer was
-/// bad, so they begin at the first step again. All others go on at their step.
+/// Selects the chosen jobs whose handle is worth nothing, so that they begin at the first step again: the service has ended
+/// the work as failed, or no longer knows it although it has answered a poll of it. All others go on at their step.
 const ANEW: &str = "WHERE job IN (
      SELECT chosen.job FROM chosen JOIN work ON work.job = chosen.job
                        JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-     WHERE class = 'rejected' OR class = 'bad_response')";
+     WHERE kind = 'job_failed' OR kind = 'expired' AND (polls > 1 OR EXISTS (
+         SELECT 1 FROM attempt AS earlier
+         WHERE earlier.job = attempt.job AND earlier.step = attempt.step AND earlier.number < attempt.number
+               AND (earlier.outcome = 'not_ready' OR earlier.polls > 1)
+               AND earlier.number > (SELECT max(step_answer.attempt) FROM step_answer WHERE step_answer.job = attempt.job))))";
 
 /// Makes the chosen jobs pending. Those that failed by a definite answer get a new key: some services repeat the answer
 /// that they have stored under the old one.
@@ -50,6 +54,19 @@ impl Store {
     ///
     /// The database cannot be written; then nothing was changed.
     pub fn requeue(&mut self, filter: &Filter) -> Result<u64> {
+        self.requeue_from(filter, false)
+    }
+
+    /// As [`Store::requeue`], but from the first step on: what the service has begun is submitted anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::requeue`].
+    pub fn requeue_anew(&mut self, filter: &Filter) -> Result<u64> {
+        self.requeue_from(filter, true)
+    }
+
+    fn requeue_from(&mut self, filter: &Filter, anew: bool) -> Result<u64> {
         causes::define(&self.connection)?;
         let transaction = self.owner.begin(&self.connection)?;
         let before = read_counts(&transaction)?;
@@ -64,7 +81,7 @@ impl Store {
         );
         let values = params_from_iter(selected.values);
         execute(&transaction, &sql, values, REQUEUING)?;
-        let moved = make_pending(&transaction, &mut counts)?;
+        let moved = make_pending(&transaction, &mut counts, anew)?;
         add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, REQUEUING)?;
         self.counts = counts;
@@ -78,6 +95,19 @@ impl Store {
     ///
     /// The database cannot be written; then nothing was changed.
     pub fn requeue_named(&mut self, names: &[FileName]) -> Result<Redone> {
+        self.requeue_names(names, false)
+    }
+
+    /// As [`Store::requeue_named`], but from the first step on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::requeue`].
+    pub fn requeue_named_anew(&mut self, names: &[FileName]) -> Result<Redone> {
+        self.requeue_names(names, true)
+    }
+
+    fn requeue_names(&mut self, names: &[FileName], anew: bool) -> Result<Redone> {
         let transaction = self.owner.begin(&self.connection)?;
         let before = read_counts(&transaction)?;
         let (mut counts, mut requeued) = (before, Redone::default());
@@ -99,7 +129,7 @@ impl Store {
         if !requeued.unknown.is_empty() {
             return Ok(requeued);
         }
-        requeued.changed = make_pending(&transaction, &mut counts)?;
+        requeued.changed = make_pending(&transaction, &mut counts, anew)?;
         add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, REQUEUING)?;
         self.counts = counts;
@@ -108,7 +138,7 @@ impl Store {
 }
 
 /// Makes the chosen jobs, which have failed or are held, pending or waiting. Returns their number.
-fn make_pending(connection: &Connection, counts: &mut Counts) -> Result<u64> {
+fn make_pending(connection: &Connection, counts: &mut Counts, anew: bool) -> Result<u64> {
     for state in [JobState::Failed, JobState::Held] {
         let sql = "SELECT count(*) FROM chosen JOIN work ON work.job = chosen.job WHERE state = ?1";
         let read = |row: &Row<'_>| row.get::<_, u64>(0);
@@ -120,7 +150,11 @@ fn make_pending(connection: &Connection, counts: &mut Counts) -> Result<u64> {
         "DELETE FROM progress",
         "UPDATE work SET lane = NULL",
     ] {
-        let sql = format!("{begin} {ANEW}");
+        let which = match anew {
+            true => "WHERE job IN (SELECT job FROM chosen)",
+            false => ANEW,
+        };
+        let sql = [begin, which].join(" ");
         execute(connection, &sql, [], REQUEUING)?;
     }
     let moved = execute(connection, PENDING, [], REQUEUING)? as u64;

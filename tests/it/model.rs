@@ -214,9 +214,6 @@ impl Model {
     fn requeue(&mut self, from: JobState) -> u64 {
         let mut moved = 0;
         for job in self.jobs.iter_mut().filter(|job| job.state == from) {
-            if matches!(job.class, Some(Class::Rejected | Class::BadResponse)) {
-                job.next = None;
-            }
             if let Some(step) = &mut job.next {
                 step.asked = 0;
             }

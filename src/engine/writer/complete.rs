@@ -6,6 +6,7 @@ use super::{Consequences, Writer};
 use crate::engine::message::{Report, Urgency};
 use crate::engine::quarantine::Quarantined;
 use crate::engine::signal::signal;
+use crate::engine::slot::end_polls;
 use crate::engine::slot_pool::Flight;
 use crate::event::Ending;
 use crate::governor::{CompletedCall, Disposition, Fault, SharedCause, Signal};
@@ -54,6 +55,17 @@ impl Writer<'_> {
         let refunds = schedule.quarantine.take_refunds(claim.job.id);
         for record in [&mut claim.record, &mut settlement.record] {
             record.charged = record.charged.saturating_sub(refunds);
+        }
+        if matches!(settlement.next, Next::Poll(_)) {
+            // The settings may have changed since the slot began.
+            let (attempt, outcome) = (&claim.attempt, &settlement.outcome);
+            let (next, _) = self.policy.after(claim.record, attempt, outcome, 0.0);
+            let outcome = std::mem::replace(&mut settlement.outcome, Outcome::Interrupted);
+            settlement.outcome = end_polls(&self.policy, &settlement.step, outcome, next);
+            if let Some(failure) = settlement.outcome.failure_mut() {
+                failure.at(&settlement.step);
+            }
+            settlement.next = next;
         }
         let failure = settlement.outcome.failure();
         let message = failure.map(message).unwrap_or_default();

@@ -140,6 +140,7 @@ impl Writer<'_> {
             }
         }
         self.sink.emit(Event::Changed(Box::new(settings.clone())));
+        self.policy = settings.retry_policy();
         self.settings = settings;
         Ok(())
     }

@@ -13,7 +13,7 @@ use stride::limits::Budget;
 use stride::report::Report;
 use stride::retry::DoubtPolicy;
 use stride::settings::Settings;
-use stride::store::{AttemptOutcome, AttemptSummary};
+use stride::store::{AttemptOutcome, AttemptSummary, StoreError, change_settings};
 
 use super::{Running, callers, name, run, settings, settled};
 use crate::support::{Fixture, advanced, in_doubt, lock, not_ready, succeeded, throttled};
@@ -330,4 +330,25 @@ fn the_report_knows_steps() {
     );
     let page = Report::new(&fixture.reader(), 0, false).unwrap().html();
     assert!(page.contains("advanced"), "{page}");
+}
+
+#[test]
+fn a_change_of_the_time_between_polls_applies_at_once() {
+    let fixture = Fixture::numbered(3);
+    let service = Service::ready_at(5);
+    let slow = Settings {
+        poll_every: Duration::from_secs(3600),
+        ..settings()
+    };
+    let running = Running::start(fixture.open(), service.callers(2), &slow);
+    running.wait_for_settled(6);
+    let faster = |settings| {
+        Ok::<_, StoreError>(Settings {
+            poll_every: Duration::from_millis(1),
+            ..settings
+        })
+    };
+    change_settings(&fixture.database, faster).unwrap();
+    let (run_outcome, _, _) = running.finish();
+    assert_eq!(run_outcome.counts.done, 4);
 }
