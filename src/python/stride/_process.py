@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from . import _wire
 from ._errors import Error, Halted, Incomplete
-from ._find import binary
+from ._find import Program
 from ._list import File, FileList
 from ._progress import Display, Status, progress
 from ._results import Results
@@ -88,6 +88,11 @@ class Process:
             raise TypeError('options is a text: use a list, ["--flag", "value"]')
         if not callable(call):
             raise TypeError(f"call is a {type(call).__name__}, not a function")
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            raise RuntimeError(
+                "this program ignores SIGCHLD, so it cannot learn how stride ends: "
+                "signal.signal(signal.SIGCHLD, signal.SIG_DFL) ends that"
+            )
         if settings.get("incomplete", "return") not in ("return", "raise"):
             raise ValueError('incomplete is "return" or "raise"')
         self.call = call
@@ -183,9 +188,8 @@ class Process:
         complaints, said = _pipe()
         try:
             # Its own session keeps the terminal's Ctrl-C away: Python decides what that means.
-            self._child = subprocess.Popen(
+            self._child = Program(
                 command,
-                executable=binary(),
                 stdin=subprocess.DEVNULL if answers is None else answers,
                 stdout=subprocess.DEVNULL if calls is None else calls,
                 stderr=said,
@@ -206,7 +210,7 @@ class Process:
     def _command(self) -> "tuple[list[str], dict[str, str]]":
         settings = self.settings
         verb = ["run"] if self.files is not None else ["resume"] if self.retry is None else ["retry", *self.retry]
-        command = ["stride", *verb, "--db", self.db, "--quiet"]
+        command = [*verb, "--db", self.db, "--quiet"]
         for setting, flag in FLAGS.items():
             value = self.threads if setting == "threads" else settings.get(setting)
             if value is not None:
@@ -324,22 +328,23 @@ class Process:
         except BaseException as error:
             self.broken = error
             self._child.kill()
-        self._child.wait()
-        self._listener.join()
-        if self.channel is not None:
-            self.channel.close()
-        self._display.end()
+        try:
+            self._child.wait()
+            self._listener.join()
+            if self.channel is not None:
+                self.channel.close()
+            self._display.end()
+        except BaseException as error:
+            self.broken = self.broken or error
         _active.discard(self)
         self._at_end()
 
     def _watch(self) -> None:
         """Shows the progress of workers in other processes, until the end."""
         while True:
-            try:
-                self._child.wait(timeout=1)
+            self._listener.join(timeout=1)
+            if not self._listener.is_alive():
                 return
-            except subprocess.TimeoutExpired:
-                pass
             counts = _status(self.db)
             if counts:
                 self._told({"counts": counts})
@@ -453,22 +458,26 @@ def _importable(call: Function, what: str) -> str:
     """
     path = getattr(call, "__qualname__", "<none>")
     module: Any = getattr(call, "__module__", None)
+    found: Any = sys.modules.get(module)
     main = sys.modules["__main__"]
-    if module == "__main__":
+    if found is main:
         spec = getattr(main, "__spec__", None)
-        module = spec.name if spec else getattr(main, "__file__", None)
-    if "<" in path or not module:
+        script = getattr(main, "__file__", None)
+        module = spec.name if spec else script and os.path.abspath(script)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    # A method has the name of its class's function, and what a decorator returns often that of the function within.
+    if not module or found != call:
         raise ValueError(
             f"{what} is {path}, which other processes cannot import: "
-            "define it at the top of a module, or leave out processes="
+            "define it at the top of a module by this name, or leave out processes="
         )
-    if module.endswith(".py"):
-        module = os.path.abspath(module)
     return f"{module}:{path}"
 
 
 def _status(db: str) -> "Optional[dict[str, Any]]":
     """Returns the run's counts and its call, or None if there is no run."""
-    command = [binary(), "status", "--json", "--db", db]
-    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
-    return json.loads(said.stdout) if said.returncode == 0 else None
+    words = ("status", "--json", "--db", db)
+    with Program(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        said, _ = child.communicate()
+    return json.loads(said) if child.returncode == 0 else None

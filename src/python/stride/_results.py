@@ -7,12 +7,13 @@ import json
 import os
 import re
 import subprocess
+import threading
 from array import array
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ._errors import Error
-from ._find import binary
+from ._find import Program
 
 if TYPE_CHECKING:
     import pandas
@@ -53,6 +54,17 @@ class Failure(NamedTuple):
     attempts: int
 
 
+class _Snapshot(NamedTuple):
+    """The run at one moment: a record on each line."""
+
+    lines: IO[bytes]
+    # Where each line begins, and at last the end.
+    starts: "array[int]"
+    states: bytearray
+    # The line of each file, in the order of the list.
+    rows: dict[str, int]
+
+
 class Results(Mapping[str, Any]):
     """The results of a run: a mapping from each file that is done to its result, in the order of the list.
 
@@ -74,12 +86,14 @@ class Results(Mapping[str, Any]):
     ) -> None:
         self.db = db
         self._settings = {name: value for name, value in (settings or {}).items() if name in _KEPT}
-        # The row of each file in the snapshot, and before it -1.
+        # The files of the call, and None for all.
         self._names = names
-        self._whole = names is None
-        self._lines: Optional[IO[bytes]] = None
-        self._starts: array[int] = array("Q", [0])
-        self._states = bytearray()
+        self._read: Optional[_Snapshot] = None
+        self._reading = threading.RLock()
+
+    def __reduce__(self) -> "tuple[type[Results], tuple[str, Optional[dict[str, int]], Mapping[str, Any]]]":
+        # A copy reads the run again.
+        return Results, (self.db, self._names, self._settings)
 
     def __getitem__(self, file: Name) -> Any:
         """Returns the result of a file.
@@ -90,24 +104,27 @@ class Results(Mapping[str, Any]):
         if not isinstance(file, (str, bytes, os.PathLike)):
             raise KeyError(f"{file!r} is no name but a {type(file).__name__}: use str()")
         name = os.fsdecode(file)
-        row = self._snapshot().get(name)
+        snapshot = self._snapshot()
+        row = snapshot.rows.get(name)
         if row is None:
             raise KeyError(f"{name} is no file of this call")
-        record = self._read(row)
+        record = _record(snapshot, row)
         if record["state"] != "done":
             raise KeyError(f"{name} is {record['state']}: {record['error'] or 'not called yet'}")
         return _value(record)
 
     def __contains__(self, file: object) -> bool:
         try:
-            row = self._snapshot().get(os.fsdecode(file))  # type: ignore[arg-type]
+            name = os.fsdecode(file)  # type: ignore[arg-type]
         except TypeError:
             return False
-        return row is not None and self._states[row] == _DONE
+        snapshot = self._snapshot()
+        row = snapshot.rows.get(name)
+        return row is not None and snapshot.states[row] == _DONE
 
     def __iter__(self) -> Iterator[str]:
-        states = self._states
-        return (name for name, row in self._snapshot().items() if states[row] == _DONE)
+        snapshot = self._snapshot()
+        return (name for name, row in snapshot.rows.items() if snapshot.states[row] == _DONE)
 
     def __len__(self) -> int:
         return self.counts["done"]
@@ -126,20 +143,21 @@ class Results(Mapping[str, Any]):
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yields a record of each file in any state, as ``stride export --all --format jsonl`` writes it."""
-        for row in self._snapshot().values():
-            yield self._read(row)
+        snapshot = self._snapshot()
+        for row in snapshot.rows.values():
+            yield _record(snapshot, row)
 
     @property
     def counts(self) -> dict[str, int]:
         """The number of files in each state, and ``total``: of this moment, until the results have been read."""
-        if self._lines is None:
+        if self._read is None:
             status = self._status()
-            if self._whole or (status["total"] == len(self._names or {}) and not status["forgotten"]):
+            if self._names is None or (status["total"] == len(self._names) and not status["forgotten"]):
                 return {name: status[name] for name in ("total", *_STATES)}
-        rows = self._snapshot()
-        found = bytes(map(self._states.__getitem__, rows.values()))
+        snapshot = self._snapshot()
+        found = bytes(map(snapshot.states.__getitem__, snapshot.rows.values()))
         counts = {state: found.count(number) for number, state in enumerate(_STATES)}
-        return {"total": len(rows), **counts}
+        return {"total": len(found), **counts}
 
     @property
     def complete(self) -> bool:
@@ -170,8 +188,8 @@ class Results(Mapping[str, Any]):
 
     def _unfinished(self) -> Iterator[dict[str, Any]]:
         """Yields the records of the files that are not done."""
-        rows = self._snapshot().values()
-        return (self._read(row) for row in rows if self._states[row] != _DONE)
+        snapshot = self._snapshot()
+        return (_record(snapshot, row) for row in snapshot.rows.values() if snapshot.states[row] != _DONE)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all results in memory. It equals what ``stride export -o`` writes, if there are no bytes."""
@@ -187,7 +205,7 @@ class Results(Mapping[str, Any]):
 
         import pyarrow.parquet
 
-        rows = self._snapshot()
+        rows = self._snapshot().rows
         with tempfile.TemporaryDirectory(prefix="stride-") as folder:
             path = os.path.join(folder, "results.parquet")
             more = ["--flatten"] if flatten else []
@@ -251,80 +269,42 @@ class Results(Mapping[str, Any]):
         flags = ["--held"] if held else []
         for flag, value in (("--class", cls), ("--status", status), ("--match", match)):
             flags += [f"{flag}={value}"] if value is not None else []
-        names = None if self._whole else dict.fromkeys(self._names or {}, -1)
-        return retry(self.db, call, {**self._settings, **settings}, flags, names)
+        return retry(self.db, call, {**self._settings, **settings}, flags, self._names)
 
     def _program(self, *words: str, stdout: Union[IO[bytes], int] = subprocess.DEVNULL) -> bytes:
         command, *options = words
-        run = subprocess.run(
-            ["stride", command, "--db", self.db, "--quiet", *options],
-            executable=binary(),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-        )
+        words = (command, "--db", self.db, "--quiet", *options)
+        with Program(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE) as run:
+            said, complaints = run.communicate()
         if run.returncode:
-            text = run.stderr.decode(errors="replace").strip()
+            text = complaints.decode(errors="replace").strip()
             raise Error(text or f"stride {command} ended with exit code {run.returncode}", run.returncode)
-        return run.stdout or b""
+        return said or b""
 
     def _status(self) -> dict[str, Any]:
         status: dict[str, Any] = json.loads(self._program("status", "--json", stdout=subprocess.PIPE))
         return status
 
-    def _read(self, row: int) -> dict[str, Any]:
-        assert self._lines is not None
-        start, end = self._starts[row], self._starts[row + 1]
-        line = os.pread(self._lines.fileno(), end - start, start)
-        record: dict[str, Any]
-        try:
-            record = json.loads(line)
-        except RecursionError:
-            # Another program's worker may have made it. In a string, the quotes would have backslashes.
-            start, end = line.index(b',"result":') + 10, line.rindex(b',"result_bytes":')
-            record = {**json.loads(line[:start] + b"null" + line[end:]), "result": line[start:end].decode()}
-        record["file"] = _name(record)
-        return record
-
-    def _snapshot(self) -> dict[str, int]:
-        """Returns the row of each file, in the order of the list. Reads the run as it is now, the first time."""
-        if self._lines is None:
-            lines = _temporary(self.db)
-            self._program("export", "--all", "--format", "jsonl", "--columns", _COLUMNS, stdout=lines)
-            self._index(lines)
-            self._lines = lines
-        assert self._names is not None
-        return self._names
-
-    def _index(self, lines: IO[bytes]) -> None:
-        names = {} if self._names is None else self._names
-        end = 0
-        lines.seek(0)
-        for row, line in enumerate(lines):
-            end += len(line)
-            self._starts.append(end)
-            if head := _HEAD.match(line):
-                name, state = head[1].decode(), head[2].decode()
-            else:
-                # No string can contain this, because its quotes have backslashes.
-                record = json.loads(line[: line.index(b',"attempts":')] + b"}")
-                name, state = _name(record), record["state"]
-            self._states.append(_NUMBERS[state])
-            if self._whole or name in names:
-                names[name] = row
-        # Files of the call that were taken off the run.
-        for name in [name for name, row in names.items() if row < 0]:
-            del names[name]
-        self._names = names
+    def _snapshot(self) -> _Snapshot:
+        """Returns the run as it was at the first use of a name or a result."""
+        with self._reading:
+            if self._read is None:
+                lines = _temporary(self.db)
+                self._program("export", "--all", "--format", "jsonl", "--columns", _COLUMNS, stdout=lines)
+                # Only when it is whole: Ctrl-C may come in between.
+                self._read = _index(lines, self._names)
+                if self._names is not None:
+                    self._names = self._read.rows
+            return self._read
 
 
 class _Items(ItemsView[str, Any]):
     _mapping: Results
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        results = self._mapping
-        for name in results:
-            yield name, _value(results._read(results._snapshot()[name]))
+        snapshot = self._mapping._snapshot()
+        for name in self._mapping:
+            yield name, _value(_record(snapshot, snapshot.rows[name]))
 
 
 class _Values(ValuesView[Any]):
@@ -332,6 +312,44 @@ class _Values(ValuesView[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return (value for _, value in self._mapping.items())
+
+
+def _index(lines: IO[bytes], names: Optional[dict[str, int]]) -> _Snapshot:
+    """Finds the lines of these names, or of all files."""
+    starts, states, end = array("Q", [0]), bytearray(), 0
+    rows = dict.fromkeys(names or (), -1)
+    lines.seek(0)
+    for row, line in enumerate(lines):
+        end += len(line)
+        starts.append(end)
+        if head := _HEAD.match(line):
+            name, state = head[1].decode(), head[2].decode()
+        else:
+            # No string can contain this, because its quotes have backslashes.
+            record = json.loads(line[: line.index(b',"attempts":')] + b"}")
+            name, state = _name(record), record["state"]
+        states.append(_NUMBERS[state])
+        if names is None or name in rows:
+            rows[name] = row
+    # Files of the call that were taken off the run.
+    for name in [name for name, row in rows.items() if row < 0]:
+        del rows[name]
+    return _Snapshot(lines, starts, states, rows)
+
+
+def _record(snapshot: _Snapshot, row: int) -> dict[str, Any]:
+    """Reads the record of a file."""
+    start, end = snapshot.starts[row], snapshot.starts[row + 1]
+    line = os.pread(snapshot.lines.fileno(), end - start, start)
+    record: dict[str, Any]
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        # Another program's worker may have made it. In a string, the quotes would have backslashes.
+        start, end = line.index(b',"result":') + 10, line.rindex(b',"result_bytes":')
+        record = {**json.loads(line[:start] + b"null" + line[end:]), "result": line[start:end].decode()}
+    record["file"] = _name(record)
+    return record
 
 
 def _temporary(db: str) -> IO[bytes]:

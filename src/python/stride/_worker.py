@@ -35,7 +35,8 @@ def identity(call: Function) -> str:
         inner = inner.func
     if not hasattr(inner, "__qualname__"):
         inner = type(inner)
-    module = inner.__module__
+    # A method of a built-in type has none.
+    module = getattr(inner, "__module__", None) or "builtins"
     if module in ("__main__", "__mp_main__"):
         script = getattr(sys.modules[module], "__file__", None)
         module = os.path.basename(script).removesuffix(".py") if script else "notebook"

@@ -5,6 +5,7 @@
 
 import argparse
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -24,15 +25,15 @@ def load(target: str) -> Function:
     module, _, path = target.rpartition(":")
     if not module:
         raise ImportError(f"{target} names no function: use module:function")
-    if module.endswith(".py"):
-        spec = importlib.util.spec_from_file_location("__mp_main__", module)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{module} is no Python file")
+    if module.endswith(".py") or os.sep in module:
+        loader = importlib.machinery.SourceFileLoader("__mp_main__", module)
+        spec = importlib.util.spec_from_file_location("__mp_main__", module, loader=loader)
+        assert spec is not None
         loaded = importlib.util.module_from_spec(spec)
         # Its classes find their module by this name, as in multiprocessing.
         sys.modules["__mp_main__"] = loaded
         sys.path.insert(0, os.path.dirname(os.path.abspath(module)))
-        spec.loader.exec_module(loaded)
+        loader.exec_module(loaded)
     else:
         loaded = importlib.import_module(module)
     found: Any = loaded
