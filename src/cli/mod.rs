@@ -43,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return ExitCode::from(suggestions::print(&error, &words, early)),
     };
     let terminal = Terminal::new(config::color(args.color), config::quiet(args.quiet));
+    signals::keep_exits();
     signals::survive_size_limit();
     signals::watch_requests();
     signals::watch_pauses();

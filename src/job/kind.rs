@@ -9,6 +9,8 @@ use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureKind {
+    /// An argument or a variable cannot be passed to a program.
+    BadArgument,
     /// The answer cannot be decoded by its content coding.
     BadCoding,
     /// A header cannot be sent.

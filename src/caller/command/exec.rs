@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::CommandContext;
 use super::error::CommandError;
-use super::exit::outcome;
+use super::exit::{outcome, unknown};
 use super::judge::Judge;
 use super::process::{Pipes, TERM_PATIENCE, not_started, terminate};
 use super::program::check_program;
@@ -31,6 +31,9 @@ use crate::settings::{Command, Settings, Way};
 
 /// The size of a read, in bytes.
 const PIECE: usize = 64 << 10;
+
+/// The time for which standard error is read after the exit and the end of the output.
+const AFTER_EXIT: Duration = Duration::from_secs(1);
 
 /// A checked command and the settings of its calls, for any file.
 #[derive(Debug, Clone)]
@@ -153,19 +156,28 @@ impl AsyncExecCaller {
         let Pipes { stdout, stderr, .. } = pipes;
         let (group, has_exited, exited) = (process.group(), Cell::new(false), Notify::new());
         let ended = {
-            let reading =
-                async { tokio::join!(output.read(stdout), listen(stderr, &mut listener)).0 };
+            let is_heard = Cell::new(false);
+            let mut listening = Box::pin(async {
+                listen(stderr, &mut listener).await;
+                is_heard.set(true);
+            });
             let exit = async {
                 let exit = process.exit().await;
                 has_exited.set(true);
                 exited.notify_one();
                 exit
             };
-            let mut ending = Box::pin(async { tokio::join!(reading, exit) });
+            let mut ending = Box::pin(async {
+                let mut ending = Box::pin(async { tokio::join!(output.read(stdout), exit) });
+                tokio::select! {
+                    ended = &mut ending => ended,
+                    () = &mut listening => ending.await,
+                }
+            });
             let stopped = tokio::select! {
                 biased;
                 // An answer that is complete at the same time counts.
-                (read, exit) = &mut ending => Ok(read.and(exit)),
+                (read, exit) = &mut ending => Ok(read.map(|()| exit)),
                 () = cancel.cancelled() => {
                     let message = "stopped before the command ended".to_owned();
                     Err((FailureKind::Stopped, message, Duration::ZERO))
@@ -188,6 +200,11 @@ impl AsyncExecCaller {
                     () = sleep(*patience) => {}
                 }
             }
+            drop(ending);
+            if stopped.is_ok() && !is_heard.get() {
+                // A process in the background may hold it open.
+                let _ = timeout(AFTER_EXIT, listening).await;
+            }
             stopped
         };
         // Nothing of a call outlives it.
@@ -205,6 +222,10 @@ impl AsyncExecCaller {
             }
         };
         let body = output.finish();
+        let status = match status {
+            Ok(status) => status,
+            Err(error) => return unknown(&error, said, body),
+        };
         if !status.success() {
             let bill = judge.bill(&job.columns, body.as_ref()).await;
             let said = body.map_or(Ok(said.clone()), |body| both(&body, said));

@@ -1,11 +1,12 @@
 //! The meaning of a process's exit. Pure.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::said::last_line;
 use crate::failure_class::ClassRule;
-use crate::job::{Class, Failure, FailureKind, Outcome, said as beginning};
+use crate::job::{Body, Class, Failure, FailureKind, Outcome, Refused, said as beginning};
 
 /// Returns the outcome of a process that did not exit with 0. `said` is the end of what it
 /// said. The user's rules come
@@ -56,6 +57,23 @@ pub(super) fn outcome(status: ExitStatus, said: Vec<u8>, rules: &[ClassRule]) ->
         _ => Class::Rejected,
     };
     Outcome::Failed(exited(class))
+}
+
+/// Returns the outcome of a process whose exit status is lost. Its output is kept: it may be a good answer.
+pub(super) fn unknown(error: &io::Error, said: Vec<u8>, output: Option<Body>) -> Outcome {
+    let message = format!("the command has ended, and its exit status is unknown: {error}");
+    let refused = |body| {
+        Box::new(Refused {
+            media_type: None,
+            headers: None,
+            body,
+        })
+    };
+    Outcome::InDoubt(Failure {
+        body: said,
+        answer: output.map(refused),
+        ..Failure::new(Class::Transient, FailureKind::Exited, message)
+    })
 }
 
 #[cfg(test)]
@@ -125,5 +143,14 @@ mod tests {
         let rules = ["exit=3:transient", "body~busy:throttled"];
         assert_eq!(of(3 << 8, &rules).1, Some(Class::Transient));
         assert_eq!(of(127 << 8, &rules).0, "throttled");
+    }
+
+    #[test]
+    fn an_unknown_exit_keeps_the_output() {
+        let error = io::Error::from_raw_os_error(10);
+        let outcome = unknown(&error, Vec::new(), Some(b"good".to_vec().into()));
+        assert_eq!(outcome.as_str(), "in_doubt");
+        let answer = outcome.failure().unwrap().answer.as_ref().unwrap();
+        assert_eq!(answer.body.in_memory(), Some(&b"good"[..]));
     }
 }

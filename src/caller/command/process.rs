@@ -125,6 +125,14 @@ impl Drop for Process {
 /// Returns the outcome of a call whose process cannot be created.
 pub(super) fn not_started(program: &OsString, error: &io::Error) -> Outcome {
     let program = escaped(program.as_encoded_bytes());
+    // The standard library refuses it before it asks the system.
+    if error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none() {
+        let message = format!(
+            "cannot run `{program}`: an argument or a variable has a NUL character, which no program can get"
+        );
+        let failure = Failure::new(Class::Input, FailureKind::BadArgument, message);
+        return Outcome::Unsendable(failure);
+    }
     let message = format!("cannot run `{program}`: {error}");
     let failure = |class, kind| Failure::new(class, kind, message);
     match Errno::from_io_error(error) {

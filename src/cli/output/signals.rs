@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use stride::engine::{Stop, Urgency};
@@ -149,6 +149,12 @@ impl Caught {
 pub(crate) fn survive_size_limit() {
     // Any handler replaces the default action. If none can be installed, the default stays.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
+
+/// Makes the system keep the exits of programs until they are read. It discards them if the program that started stride
+/// ignores SIGCHLD.
+pub(crate) fn keep_exits() {
+    let _ = signal_hook::flag::register(SIGCHLD, Arc::default());
 }
 
 /// Set by SIGUSR1.

@@ -614,6 +614,54 @@ fn an_answer_has_what_a_command_has_started_in_the_background() {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_the_standard_error_of_the_background() {
+    let place = Place::new();
+    let call = ["--exec-shell", "sleep 1000 > /dev/null & echo \"$1\""];
+    let bystander = place.with_bystander_of(&call);
+    place.write("a", "");
+    let more = ["a", "--timeout", "60s", "--retries", "0"];
+    place.stride(&run(&call, &more)).expect(0);
+    assert_eq!(exported(&place)["a"], json!("a\n"));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn exits_are_known_even_if_the_starter_ignores_them() {
+    let place = Place::new();
+    let call = ["--exec-shell", "echo >> called; cat \"$1\""];
+    let bystander = place.with_bystander_of(&call);
+    let names = place.texts(3);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let ignoring = ["env", "--ignore-signal=CHLD"];
+    let ran = place.command_under(&ignoring, &run(&call, &names)).output();
+    let ran = ran.unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    assert_eq!(fs::read(place.at("called")).unwrap().len(), 4);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_row_with_a_nul_character_fails_alone() {
+    let place = Place::new();
+    let bystander = place.with_bystander_of(&["--exec", "cat"]);
+    let rows =
+        ["x", r"\u0000", "y"].map(|text| format!("{{\"path\":\"{text}\",\"text\":\"{text}\"}}\n"));
+    let rows = rows.concat().replacen(r"\u0000", "nul", 1);
+    place.write("rows.jsonl", rows);
+    let more = ["--accept-change", "--files-from", "rows.jsonl", "-j", "1"];
+    place
+        .stride(&run(&["--exec", "printf %s {col.text}"], &more))
+        .expect(3)
+        .says("3 of 4 files done")
+        .says("an argument or a variable has a NUL character");
+    assert_eq!(
+        endings(&place)["nul"][..4],
+        ["failed", "not_sent", "input", "bad_argument"]
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn a_command_that_was_killed_is_called_again_even_if_it_was_the_first() {
     let place = Place::new();
     let script = "[ -e once ] || { echo > once; kill -9 $$; }; cat \"$1\"";
