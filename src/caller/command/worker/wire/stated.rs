@@ -52,8 +52,9 @@ fn number<'de, D: Deserializer<'de>, T>(
     read.transpose()
 }
 
+/// Returns a wait, which is cut to 366 days.
 pub(super) fn seconds(number: Option<f64>) -> Option<Duration> {
-    Duration::try_from_secs_f64(number?).ok()
+    Duration::try_from_secs_f64(number?.min(366.0 * 86_400.0)).ok()
 }
 
 /// Returns what the service stated, by the worker's word.

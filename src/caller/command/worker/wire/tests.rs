@@ -102,11 +102,14 @@ fn limits_and_waits_are_read_where_they_make_sense() {
         (fail.wait, fail.hint),
         (Some(Duration::from_millis(2500)), Some(Box::new(hint)))
     );
-    for odd in [
-        r#""retry_after":-1"#,
-        r#""retry_after":1e300"#,
-        r#""limit":{"calls":9,"window":0}"#,
-    ] {
+    for most in ["1e25", "1e300"] {
+        let line = format!(r#"{{"t":"fail","id":2,"retry_after":{most}}}"#);
+        let Message::Fail(fail) = one_line(&line).unwrap() else {
+            panic!("{most}");
+        };
+        assert_eq!(fail.wait, Some(Duration::from_secs(366 * 86_400)), "{most}");
+    }
+    for odd in [r#""retry_after":-1"#, r#""limit":{"calls":9,"window":0}"#] {
         let Message::Fail(fail) = one_line(&format!("{{\"t\":\"fail\",\"id\":2,{odd}}}")).unwrap()
         else {
             panic!("{odd}");
