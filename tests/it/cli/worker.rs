@@ -249,6 +249,25 @@ fn row_151_the_death_of_a_worker_is_in_doubt_and_costs_its_bystanders_nothing() 
 }
 
 #[test]
+fn row_151_a_call_that_an_ended_worker_never_read_is_given_to_another() {
+    let Some((place, bystander)) = place(2) else {
+        return;
+    };
+    let names: Vec<String> = (0..30).map(|i| format!("f{i}")).collect();
+    let script = "done(json=1); sys.exit(0)";
+    names.iter().for_each(|name| place.write(name, script));
+    let names = names.iter().map(String::as_str);
+    let more: Vec<&str> = names.chain(["--workers", "2", "-j", "4"]).collect();
+    let worker = obey(2);
+    place
+        .stride(&run(&worker, &[&more[..], &["--accept-change"]].concat()))
+        .expect(0);
+    let charged = place.sql("SELECT max(charged) FROM work");
+    assert_eq!(charged, [["0"]], "{:?}", attempts(&place));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
     let Some((place, bystander)) = place(1) else {
         return;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::process::ChildStderr;
+use tokio::process::{ChildStderr, ChildStdin};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -88,7 +88,7 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
             return Some((failure, true));
         }
     };
-    let stdin = pipes.stdin.take()?;
+    let mut stdin = Some(pipes.stdin.take()?);
     let name = format!("worker {index}");
     let listener = Rc::new(RefCell::new(Listener::new(&team.programs.said, name)));
     let listening = spawn_local(listen(pipes.stderr, Rc::clone(&listener)));
@@ -113,7 +113,7 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
             }
             () = leave(&signals, BYE_PATIENCE) => End::Stayed,
             () = silence(team, index) => End::Silent,
-            () = write(team, index, stdin, &signals) => End::Killed,
+            () = write(team, index, &mut stdin, &signals) => End::Killed,
         }
     };
     let end = match end {
@@ -133,13 +133,14 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
         }
         false => Some(process),
     };
+    let stdin = stdin.filter(|_| is_gone && !team.pool.borrow().is_ending());
+    let read = stdin.map_or(u64::MAX, |pipe| signals.read(pipe));
     let said = listener.borrow_mut().finish();
     let has_hello = team.pool.borrow().is_introduced(index);
     let failure = describe(team, &end, said, has_hello);
     warn(team, index, &end);
-    team.pool
-        .borrow_mut()
-        .ended(index, Some(Outcome::InDoubt(failure.clone())));
+    let outcome = Outcome::InDoubt(failure.clone());
+    team.pool.borrow_mut().ended(index, Some(outcome), read);
     team.turn();
     if let Some(process) = process {
         // An abort does not wait.
@@ -185,7 +186,7 @@ pub(super) async fn serve(
     let outcome = (!is_over).then(|| Outcome::InDoubt(failure.clone()));
     {
         let mut pool = team.pool.borrow_mut();
-        pool.ended(index, outcome);
+        pool.ended(index, outcome, u64::MAX);
         pool.fail(not_started(failure.message));
     }
     if matches!(end, End::Eof) && !team.pool.borrow().is_ending() {
@@ -289,8 +290,13 @@ async fn silence(team: &Team, index: usize) {
 }
 
 /// Writes the lines for a worker. After the last it closes the pipe. Never returns.
-async fn write(team: &Team, index: usize, to: impl AsyncWrite + Unpin, signals: &Signals) {
-    write_all(team, index, to, signals).await;
+async fn write(team: &Team, index: usize, to: &mut Option<ChildStdin>, signals: &Signals) {
+    if let Some(pipe) = to {
+        write_all(team, index, pipe, signals).await;
+    }
+    if team.pool.borrow().is_ending() {
+        *to = None;
+    }
     // The end of the worker's output says what happens next.
     pending::<()>().await;
 }
@@ -298,7 +304,15 @@ async fn write(team: &Team, index: usize, to: impl AsyncWrite + Unpin, signals: 
 async fn write_all(team: &Team, index: usize, mut to: impl AsyncWrite + Unpin, signals: &Signals) {
     loop {
         let (lines, are_last) = team.pool.borrow_mut().lines(index);
-        if !lines.is_empty() && to.write_all(&lines).await.is_err() || are_last {
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
+            let Ok(written @ 1..) = to.write(rest).await else {
+                return;
+            };
+            rest = &rest[written..];
+            signals.written.update(|all| all + written as u64);
+        }
+        if are_last {
             return;
         }
         if lines.is_empty() {

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -50,6 +52,8 @@ pub(super) struct Worker {
     pub(super) is_reserved: bool,
     /// Lines that are not written yet.
     pub(super) lines: Vec<u8>,
+    /// The bytes of all its lines so far.
+    given: u64,
     pub(super) signals: Rc<Signals>,
 }
 
@@ -64,6 +68,8 @@ pub(super) struct Signals {
     pub(super) kill: Notify,
     /// Since when the rest of a line or of an answer is awaited.
     pub(super) rest: Cell<Option<Instant>>,
+    /// The bytes of lines that are in its pipe, or that it has read.
+    pub(super) written: Cell<u64>,
 }
 
 impl Signals {
@@ -71,6 +77,12 @@ impl Signals {
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
         let rest = self.rest.get();
         rest.is_some_and(|since| since + CANCEL_PATIENCE <= now)
+    }
+
+    /// Returns how many bytes of its lines a process that is gone has read. The pipe still has the others.
+    pub(super) fn read(&self, pipe: impl AsFd) -> u64 {
+        let unread = ioctl_fionread(pipe).ok();
+        unread.map_or(u64::MAX, |unread| self.written.get().saturating_sub(unread))
     }
 }
 
@@ -87,6 +99,10 @@ pub(super) enum Phase {
 pub(super) struct InFlight {
     pub(super) number: u64,
     name: FileName,
+    line: String,
+    alone: bool,
+    /// The bytes of the worker's lines up to the end of this one.
+    end: u64,
     /// `None` if the call was given up. The worker may still answer.
     pub(super) reply: Option<oneshot::Sender<Reply>>,
     /// The moment of the next step.
@@ -112,6 +128,7 @@ impl Worker {
             is_alone: false,
             is_reserved: false,
             lines: Vec::new(),
+            given: 0,
             signals: Rc::default(),
         }
     }
@@ -136,6 +153,7 @@ impl Worker {
 
     pub(super) fn write(&mut self, line: &str) {
         self.lines.extend_from_slice(line.as_bytes());
+        self.given += line.len() as u64;
         self.signals.lines.notify_one();
     }
 
@@ -150,6 +168,9 @@ impl Worker {
         let flight = InFlight {
             number: call.number,
             name: call.name,
+            line: call.line,
+            alone: call.alone,
+            end: self.given,
             reply: Some(call.reply),
             due: deadline,
             deadline,
@@ -170,6 +191,29 @@ impl Worker {
             self.is_alone = false;
         }
         call.reply
+    }
+
+    /// Removes all calls, and returns those that slots wait for: first the calls whose lines it has not read to their
+    /// ends, if it has read `read` bytes of lines, and then the others. A worker without an answer counts as if it had
+    /// read everything, or one that never reads would be given the same calls for ever.
+    pub(super) fn release(&mut self, read: u64) -> (Vec<Call>, Vec<oneshot::Sender<Reply>>) {
+        let (mut unread, mut others) = (Vec::new(), Vec::new());
+        self.stuck = 0;
+        for call in std::mem::take(&mut self.calls).into_values() {
+            let Some(reply) = call.reply else { continue };
+            if call.end <= read || call.cancelled.is_some() || self.answered.is_empty() {
+                others.push(reply);
+                continue;
+            }
+            unread.push(Call {
+                number: call.number,
+                name: call.name,
+                line: call.line,
+                alone: call.alone,
+                reply,
+            });
+        }
+        (unread, others)
     }
 
     /// Returns whether a slot waits for a call.

@@ -419,19 +419,19 @@ impl Pool {
         }
     }
 
-    /// Removes a worker that has ended. `outcome` is that of its calls; without one they wait for the end of the run.
-    pub(super) fn ended(&mut self, index: usize, outcome: Option<Outcome>) {
+    /// Removes a worker that has ended after it has read `read` bytes of its lines. `outcome` is that of its calls; without
+    /// one they wait for the end of the run. Calls that it never read were not sent, and go to other workers.
+    pub(super) fn ended(&mut self, index: usize, outcome: Option<Outcome>, read: u64) {
         let Some(worker) = self.worker(index) else {
             return;
         };
         worker.phase = Phase::Leaving;
         if let Some(outcome) = outcome {
-            worker.stuck = 0;
-            for call in std::mem::take(&mut worker.calls).into_values() {
-                if let Some(sender) = call.reply {
-                    reply(sender, Err(outcome.clone()));
-                }
+            let (unread, others) = worker.release(read);
+            for sender in others {
+                reply(sender, Err(outcome.clone()));
             }
+            unread.into_iter().for_each(|call| self.add(call));
         }
     }
 

@@ -84,6 +84,15 @@ impl Bench {
         self.pool.deal(self.now);
     }
 
+    /// Ends a worker that has read the lines of this many bytes.
+    fn end(&mut self, index: usize, read: u64) {
+        let failure = Failure::new(Class::Transient, FailureKind::Crashed, "");
+        let outcome = Some(Outcome::InDoubt(failure));
+        self.pool.ended(index, outcome, read);
+        self.pool.remove(index);
+        self.pool.deal(self.now);
+    }
+
     fn pass(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
         while let Some(next) = self.pool.next_check().filter(|next| *next <= end) {
@@ -246,4 +255,22 @@ fn a_call_that_waits_is_interrupted_and_one_that_was_made_is_cancelled() {
     assert_eq!(bench.lines(0), ["{\"t\":\"cancel\",\"id\":1}"]);
     bench.pass(5);
     assert_eq!(bench.kind(0), Some(FailureKind::Stopped));
+}
+
+#[test]
+fn calls_that_an_ended_worker_never_read_go_to_another() {
+    let mut bench = Bench::new(Some(1), 3, false);
+    bench.calls(1);
+    let first = bench.lines(0).concat().len() as u64 + 1;
+    bench.answer(0, 1);
+    bench.calls(2);
+    bench.end(0, 2 * first);
+    assert_eq!(bench.kind(1), Some(FailureKind::Crashed));
+    assert_eq!(bench.kind(2), None);
+    assert_eq!(bench.started(3), [0]);
+    bench.pool.deal(bench.now);
+    assert_eq!(bench.loads(), [1]);
+    // This worker has not answered: another one would not, either.
+    bench.end(0, 0);
+    assert_eq!(bench.kind(2), Some(FailureKind::Crashed));
 }
