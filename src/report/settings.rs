@@ -57,6 +57,7 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--max-response", size(settings.max_response)),
         ("--min-free", size(settings.min_free)),
         ("--grace", time(settings.grace)),
+        ("--pool", settings.pool.clone()),
         ("--workers", settings.workers.map(|most| most.to_string())),
         ("--worker-start", time(settings.worker_start)),
         ("--max-wait", time(settings.max_wait)),

@@ -83,6 +83,18 @@ def test_a_job_opens_its_file(place, quiet):
     assert results[FILES[0]] == ["fine", str(place / FILES[0]), 0, 1, True, False, {}]
 
 
+def test_a_job_has_the_row_of_its_key(quiet):
+    Path("keys.csv").write_text("name,key\nanna,k-1\nbob,k-2\n")
+
+    def call(file):
+        return file.pool
+
+    results = stride.run(FILES, call, threads=2, options=["--pool", "keys.csv"], **quiet)
+    rows = {"anna": "k-1", "bob": "k-2"}
+    assert {row["name"] for row in results.values()} == set(rows)
+    assert all(row["key"] == rows[row["name"]] for row in results.values())
+
+
 def test_rows_are_dicts(quiet):
     rows = [{"id": 7, "text": "é\n", "more": [1.50, None]}, {"id": "x", "text": "", "more": {}}]
     seen = []

@@ -225,6 +225,14 @@ pub(crate) fn remember_pool(call: &Call, base: &Path, pool: Option<&str>) {
     }
 }
 
+/// Returns the use of a pool.
+pub(crate) fn use_of_pool(pool: &str) -> Use {
+    match pool.strip_prefix("env:") {
+        Some(name) => Use::Variable(name.to_owned()),
+        None => Use::SecretFile(pool.to_owned()),
+    }
+}
+
 /// Refuses a pool that the user has not named for this request on this machine, unless an option confirms it.
 ///
 /// # Errors
@@ -240,10 +248,7 @@ pub(crate) fn check_pool(
     let Some(pool) = pool else {
         return Ok(());
     };
-    let used = match pool.strip_prefix("env:") {
-        Some(name) => Use::Variable(name.to_owned()),
-        None => Use::SecretFile(pool.to_owned()),
-    };
+    let used = use_of_pool(pool);
     check(
         db,
         call,

@@ -41,10 +41,11 @@ impl RequestView {
             });
         }
         let is_known = consent::is_known(call, &info.base, Scope::Run);
-        let uses = match is_known && !whole {
+        let mut uses = match is_known && !whole {
             true => consent::uses(call, &info.base),
             false => consent::uses_of_run(reader, call)?,
         };
+        uses.extend(info.settings.pool.as_deref().map(consent::use_of_pool));
         let lines = info.call.lines().into_iter();
         let lines = lines.map(|(name, value)| escaped(format!("{name}: {value}").as_bytes()));
         let base = FileName::from(info.base.as_path());
