@@ -77,7 +77,7 @@ pub(crate) fn run(
         parsed.call = parsed.call.with_output_dir(Some(folder));
     }
     // Check the whole request before the list is loaded.
-    let settings = config.resolve(&args.settings, &args.class, &kept)?;
+    let settings = config.resolve(&args.settings, &args.class, &kept, &parsed.call)?;
     let settings = settings.announce(terminal);
     row_use.add_settings(&settings);
     if is_missing

@@ -12,15 +12,13 @@ use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::time::clock;
-use crate::cli::request::plan::check_cost;
 use crate::cli::session::descriptors::raise_descriptors;
 
 /// `stride set`: changes pace and limits, also of a running run.
 pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
     let info = Reader::open(db)?.info()?;
     let before = info.settings;
-    let changed = config::change_limits(limits, &before)?;
-    check_cost(&changed, &info.call)?;
+    let changed = config::change_limits(limits, &before, &info.call)?;
     let is_read = |settings: &Settings| matches!(settings.cost, Some(CallCost::Answer(_)));
     if changed.cost != before.cost && (is_read(&before) || is_read(&changed)) {
         let cost = changed
@@ -33,7 +31,9 @@ pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Res
         );
     }
     raise_descriptors(changed.threads)?;
-    let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
+    let settings = change_settings(db, |settings| {
+        config::change_limits(limits, &settings, &info.call)
+    })?;
     let words = if settings == before {
         terminal.say("nothing was changed; the run has:");
         limit_lines(&settings)

@@ -208,7 +208,7 @@ pub(crate) fn try_one(
     let (call, credentials, settings) = subject(db, &mut args, terminal)?;
     worker::check(&args.settings, &call, false)?;
     let base = current_folder()?;
-    let settings = config.resolve(&args.settings, &[], &settings)?;
+    let settings = config.resolve(&args.settings, &[], &settings, &call)?;
     let settings = settings.announce(terminal);
     let plan = plan(&call, &settings, &credentials, args.invocation, &base)?;
     let job = job_of_run(db, &args.file, &base)?;

@@ -18,7 +18,7 @@ use clap::{Args as ClapArgs, Command, FromArgMatches as _};
 use stride::failure_class::ClassRule;
 use stride::job::escaped;
 use stride::limits::{Measure, Rates};
-use stride::settings::Settings;
+use stride::settings::{Call, Settings};
 use stride::store::wall_clock;
 
 use crate::cli::args::settings::{LimitArgs, SettingsArgs};
@@ -135,6 +135,7 @@ impl Config {
         flags: &SettingsArgs,
         classes: &[ClassRule],
         kept: &Settings,
+        call: &Call,
     ) -> Result<Resolved, CliError> {
         let given = apply(flags, classes, kept.clone())?.given;
         let entries = self.0.iter().filter(|entry| {
@@ -148,7 +149,7 @@ impl Config {
         let configured = parse(entries)?;
         let settings = apply(&configured.settings, &configured.class, kept.clone())
             .and_then(|settings| apply(flags, classes, settings))
-            .and_then(check)
+            .and_then(|settings| check(settings, call))
             .map_err(|cli_error| match &note {
                 Some(note) => cli_error.note(note),
                 None => cli_error,
@@ -165,8 +166,12 @@ impl Config {
 /// # Errors
 ///
 /// The settings do not fit together.
-pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Settings, CliError> {
-    check(apply_limits(limits, kept.clone())?)
+pub(crate) fn change_limits(
+    limits: &LimitArgs,
+    kept: &Settings,
+    call: &Call,
+) -> Result<Settings, CliError> {
+    check(apply_limits(limits, kept.clone())?, call)
 }
 
 /// Returns the flag's choice of colours, or else the configured one. Ignores an invalid configuration, which commands that
@@ -274,7 +279,7 @@ fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Cl
 }
 
 /// Refuses a setting without one that it needs.
-fn check(settings: Settings) -> Result<Settings, CliError> {
+fn check(settings: Settings, call: &Call) -> Result<Settings, CliError> {
     let weighs = settings.rates.counts(Measure::Weight);
     if weighs && settings.weight.is_none() {
         return Err(CliError::usage("a rate in weights needs --weight")
@@ -288,6 +293,12 @@ fn check(settings: Settings) -> Result<Settings, CliError> {
         return Err(CliError::usage("--settle needs a rate in weights").hint(
             "use one, such as --rate 90000w/m with --weight size/4, or remove it with --settle none",
         ));
+    }
+    // Workers and Rust programs state costs with their answers.
+    let states_cost = call.has_workers() || matches!(call, Call::Program { .. });
+    if settings.max_cost.is_some() && settings.cost.is_none() && !states_cost {
+        return Err(CliError::usage("--max-cost needs --cost")
+            .hint("use --cost 0.0015 or --cost '.usage.total_tokens * 0.000002', for example"));
     }
     Ok(settings)
 }
@@ -308,7 +319,10 @@ mod tests {
     fn resolved(flags: &str, kept: &Settings) -> Result<Settings, CliError> {
         let words = ["stride"].into_iter().chain(flags.split_whitespace());
         let flags = Flags::parse_from(words).settings;
-        let resolved = Config(Vec::new()).resolve(&flags, &[], kept)?;
+        let call = Call::Program {
+            name: "test".to_owned(),
+        };
+        let resolved = Config(Vec::new()).resolve(&flags, &[], kept, &call)?;
         Ok(resolved.settings)
     }
 

@@ -27,7 +27,6 @@ pub(crate) fn plan(
     invocation: InvocationArgs,
     base: &Path,
 ) -> Result<Plan, CliError> {
-    check_cost(settings, call)?;
     let lanes = pool::read(settings.pool.as_deref(), call, base)?;
     let request = match call {
         Call::Http(request) => request,
@@ -62,17 +61,4 @@ pub(crate) fn plan(
         base,
     };
     Ok(Plan::Http(HttpPlan::new(request, settings, context)?))
-}
-
-/// Refuses a budget of money for calls whose cost nothing states. Workers may state it with their answers.
-pub(crate) fn check_cost(settings: &Settings, call: &Call) -> Result<(), CliError> {
-    let is_worker = matches!(
-        call,
-        Call::Command(command) if matches!(command.way, Way::Worker | Way::Starter)
-    );
-    if settings.max_cost.is_some() && settings.cost.is_none() && !is_worker {
-        return Err(CliError::usage("--max-cost needs --cost")
-            .hint("use --cost 0.0015 or --cost '.usage.total_tokens * 0.000002', for example"));
-    }
-    Ok(())
 }

@@ -112,7 +112,7 @@ pub(crate) fn prepare(
     } = parse_credentials(&args.into(), &call, &lookup)?;
     // Another folder for results is stored with the other headers.
     let moved = moved.map(|moved| changed.clone().unwrap_or(moved));
-    let settings = config.resolve(&args.settings, classes, &store.settings()?)?;
+    let settings = config.resolve(&args.settings, classes, &store.settings()?, &call)?;
     let settings = settings.announce(terminal);
     let change = changed.as_ref().map_or(Ok(None), |changed| {
         Change::check(db, store, changed.clone(), false, REPEAT)
@@ -196,7 +196,9 @@ pub(crate) fn keep_settings(
     classes: &[ClassRule],
 ) -> Result<Settings, CliError> {
     let kept = store.settings()?;
-    let settings = config.resolve(flags, classes, &kept)?.settings;
+    let settings = config
+        .resolve(flags, classes, &kept, &store.call()?)?
+        .settings;
     if settings != kept {
         store.set_settings(&settings)?;
     }
