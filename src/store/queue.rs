@@ -285,6 +285,17 @@ impl Group<'_> {
     ///
     /// The database cannot be written.
     pub fn give_back_usage(&mut self, attempt: AttemptId, cost: Cost) -> Result<()> {
+        if !self.lanes.is_empty() {
+            let sql = "UPDATE lane SET calls = max(0, calls - 1)
+                       WHERE number = (SELECT lane FROM attempt WHERE job = ?1 AND number = ?2)";
+            let AttemptId { job, number } = attempt;
+            execute(
+                &self.transaction,
+                sql,
+                params![job.0, number],
+                "taking a call back",
+            )?;
+        }
         pace::give_back(&self.transaction, attempt, &cost)
     }
 

@@ -362,6 +362,9 @@ fn a_database_of_another_person_reads_no_pool_unasked() {
     .concat();
     place.stride(&words).expect(4);
     fs::remove_dir_all(place.at(".home")).unwrap();
+    let request = place.stride(&["status", "--request"]).expect(0).stdout;
+    let request = String::from_utf8(request).unwrap();
+    assert!(request.contains("keys.csv"), "{request}");
     let ran = place.stride(&["resume", "--max-calls", "none"]).expect(2);
     ran.says("the request sends the content of the file")
         .says("--allow-references");

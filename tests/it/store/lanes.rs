@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stride::event::Flow;
 use stride::governor::{Checkpoint, LaneCheckpoint, LearnedLimits, LimitedBy};
-use stride::job::{Class, JobState, LaneIdentity, Outcome, Position};
+use stride::job::{AttemptId, Class, JobState, LaneIdentity, Outcome, Position};
 use stride::limits::{Cost, UsageDelta};
 use stride::store::{Group, Store};
 
@@ -165,12 +165,20 @@ fn each_lane_keeps_its_usage_its_limits_and_its_work() {
     group.commit().unwrap();
     let seen = fixture.reader().lanes().unwrap();
     assert_eq!((seen[0].calls, seen[1].calls, seen[1].results), (1, 2, 1));
+    let unsent = AttemptId {
+        job: fixture.id("3"),
+        number: 1,
+    };
+    let mut group = store.group().unwrap();
+    group.give_back_usage(unsent, Cost::default()).unwrap();
+    group.commit().unwrap();
+    assert_eq!(fixture.reader().lanes().unwrap()[1].calls, 1);
     let stopped = ("credentials".to_owned(), "HTTP 401".to_owned());
     assert_eq!(seen[0].stopped, Some(stopped));
     begin(&mut store, &["b", "a"]);
     let past = store.past().unwrap().lanes;
     let calls = |lane: usize| -> u64 { past[lane].spent.iter().map(|past| past.cost.calls).sum() };
-    assert_eq!((calls(0), calls(1)), (2, 1));
+    assert_eq!((calls(0), calls(1)), (1, 1));
     assert_eq!(
         (past[0].found, past[1].found),
         (state(15.0).found, state(1.5).found)
