@@ -88,8 +88,12 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     /// Looks up all references. `secrets` holds the values that are not references.
-    #[cfg(test)]
-    fn new(messages: Vec<Message>, secrets: Secrets, lookup: Lookup) -> Result<Self, PlanError> {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn new(
+        messages: Vec<Message>,
+        secrets: Secrets,
+        lookup: Lookup,
+    ) -> Result<Self, PlanError> {
         Self::with(Values::default(), messages, secrets, lookup)
     }
 
