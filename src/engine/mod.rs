@@ -99,7 +99,8 @@ pub fn run<'c>(
     let past = store.past().map_err(failed)?;
     let governor = Governor::new(settings.rules(), &past, clock::now());
     let lanes = store.lanes().to_vec();
-    let schedule = Schedule::new(settings, governor, lanes.clone(), store.counts().listed());
+    let mut schedule = Schedule::new(settings, governor, lanes.clone(), store.counts().listed());
+    schedule.is_proven = store.has_later_answers().map_err(failed)?;
     stop.connect(to_writer);
     let sink = EventSink::new(to_listener, lanes);
     let writer = Writer::new(store, settings, cancel, inbox, slots, schedule, sink);

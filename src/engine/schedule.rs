@@ -35,6 +35,10 @@ pub(super) struct Schedule {
     stop_messages: Vec<String>,
     /// The waiting jobs that may kill their process are in the queue.
     has_waiting_alone: bool,
+    /// As many jobs as may be are submitted and unfinished, as of the last choice.
+    full: Option<u64>,
+    /// A later step was answered well, in this session or an earlier one.
+    pub(super) is_proven: bool,
     /// Calls of this session had further steps.
     pub(super) has_steps: bool,
     /// New jobs were left at the last choice.
@@ -100,6 +104,8 @@ impl Schedule {
             queue: StridedQueue::new(1, jobs),
             quarantine: Quarantine::default(),
             has_waiting_alone: false,
+            full: None,
+            is_proven: false,
             has_steps: false,
             has_new: true,
             free_slots: VecDeque::new(),
@@ -455,7 +461,10 @@ impl Schedule {
                 Ok(job) => job,
                 Err(decision) => {
                     self.governor.cancel(permit);
-                    self.governor.no_work();
+                    match self.full.take() {
+                        Some(files) => self.governor.all_submitted(files),
+                        None => self.governor.no_work(),
+                    }
                     return Ok(Some(decision));
                 }
             }

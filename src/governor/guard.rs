@@ -146,6 +146,9 @@ impl Guard {
         let Some(outage) = &mut self.outage else {
             return (false, false);
         };
+        // Without a connection, the step does not matter.
+        let step = if certain { 0 } else { failure.step };
+        let failure = SharedFailure { step, ..failure };
         let streak = self.streaks.of_mut(SharedCause::Outage);
         if witness {
             streak.add(failure);
@@ -155,7 +158,11 @@ impl Guard {
         streak.certain += usize::from(certain);
         // The last few files cannot show an outage: each fails by its own retries.
         streak.ignored |= remaining < Streaks::MANY as u64 && !outage.established;
-        let sure = streak.certain >= most || streak.spot_checks > 0 && !streak.ignored;
+        let is_checked = match streak.step {
+            0 => streak.spot_checks > 0,
+            _ => streak.files.len() >= Streaks::MANY,
+        };
+        let sure = streak.certain >= most || is_checked && !streak.ignored;
         let established = sure && !outage.established;
         outage.established |= sure;
         let closes = certain || outage.established;
@@ -173,13 +180,15 @@ impl Guard {
         self.streaks.of(SharedCause::Outage).ignored
     }
 
-    /// Records a call that reached the service. Returns the causes that this clears.
-    pub(super) fn reached(&mut self, run: &mut RunGuard, call: u64) -> [bool; 4] {
+    /// Records a call that reached the service at this step. Returns the causes that this clears.
+    pub(super) fn reached(&mut self, run: &mut RunGuard, call: u64, step: u16) -> [bool; 4] {
         self.reached = true;
         let mut cleared = [false; 4];
-        cleared[SharedCause::Disk as usize] = run.streaks.clear(SharedCause::Disk, call);
+        // Later steps read no file.
+        cleared[SharedCause::Disk as usize] =
+            step == 0 && run.streaks.clear(SharedCause::Disk, call, step);
         let streak = self.streaks.of_mut(SharedCause::Outage);
-        if self.outage.is_some() && call >= streak.first_later {
+        if self.outage.is_some() && call >= streak.first_later && step >= streak.step {
             let files = std::mem::take(streak).failed;
             if !self.outage.take().is_some_and(|outage| outage.established) {
                 run.suspect(files);
@@ -195,13 +204,29 @@ impl Guard {
         run: &mut RunGuard,
         file: JobId,
         failed_before: bool,
-        call: u64,
+        (call, step): (u64, u16),
     ) -> [bool; 4] {
-        let mut cleared = self.reached(run, call);
+        let mut cleared = self.reached(run, call, step);
         self.streaks.succeeded = true;
         self.throttled_files.succeeded(file);
-        cleared[SharedCause::Service as usize] = self.streaks.clear(SharedCause::Service, call);
+        cleared[SharedCause::Service as usize] =
+            self.streaks.clear(SharedCause::Service, call, step);
         cleared[SharedCause::Request as usize] = run.succeeded(file, failed_before);
+        cleared
+    }
+
+    /// Records a good answer at a step that is not the last, or not ready yet. Returns the causes that this clears.
+    pub(super) fn went_on(
+        &mut self,
+        run: &mut RunGuard,
+        file: JobId,
+        (call, step): (u64, u16),
+    ) -> [bool; 4] {
+        let mut cleared = self.reached(run, call, step);
+        self.throttled_files.succeeded(file);
+        cleared[SharedCause::Service as usize] =
+            self.streaks.clear(SharedCause::Service, call, step);
+        cleared[SharedCause::Request as usize] = run.went_on(step);
         cleared
     }
 

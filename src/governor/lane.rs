@@ -323,11 +323,13 @@ impl Lane {
         (self.pace(permit.reads)).accepted(permit.stamp, context.now.as_secs_f64());
         self.paused = None;
         let mut assessment = Assessment::new(Disposition::ByPolicy);
-        let (run, number) = (&mut *context.guard, permit.number);
-        assessment.cleared = if call.signal == Signal::Accepted {
-            (self.guard).succeeded(run, call.file, call.failed_before, number)
+        let (run, at) = (&mut *context.guard, (permit.number, call.step));
+        assessment.cleared = if call.goes_on {
+            self.guard.went_on(run, call.file, at)
+        } else if call.signal == Signal::Accepted {
+            (self.guard).succeeded(run, call.file, call.failed_before, at)
         } else {
-            self.guard.reached(run, number)
+            self.guard.reached(run, at.0, at.1)
         };
         if let Signal::Rejected(cause) | Signal::Crashed(cause) = call.signal {
             let evidence = evidence(permit, call, SharedCause::Request, context.next);
@@ -570,6 +572,7 @@ fn evidence(
 ) -> SharedFailure {
     SharedFailure {
         file: call.file,
+        step: call.step,
         is_spot_check: (permit.spot_check).is_some_and(|check| check.cause == Some(cause)),
         is_throttle: matches!(call.signal, Signal::Throttled { .. }),
         next,

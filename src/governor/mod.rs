@@ -178,6 +178,11 @@ impl Governor {
         self.request_in(None, true, cost, now, wall)
     }
 
+    /// Returns true if a budget of calls or money is exhausted, so that only reads go on.
+    pub fn ends_writes(&self) -> bool {
+        self.ends_writes
+    }
+
     /// Sets whether files are submitted and not finished. An exhausted budget of calls or money stops the run only without.
     pub fn set_submitted(&mut self, submitted: bool) {
         self.has_submitted = submitted;
@@ -369,6 +374,12 @@ impl Governor {
             lane.rest(now);
         }
         self.limited_by = LimitedBy::NoWork;
+    }
+
+    /// Records that no file can be called now, because this many are submitted and unfinished.
+    pub fn all_submitted(&mut self, files: u64) {
+        self.no_work();
+        self.limited_by = LimitedBy::Submitted(files);
     }
 
     /// Cancels a permit whose call is not made, and refunds its charges.

@@ -12,6 +12,8 @@ use crate::limits::MaxFailures;
 pub(super) struct RunGuard {
     /// Cause of all rejections so far. The outer `None`: a bad request is no longer suspected.
     rejected_for: Option<Option<u64>>,
+    /// The request of the steps before this one is valid: a file has got past them.
+    valid_before: u16,
     /// The streaks of [`SharedCause::Disk`] and [`SharedCause::Request`].
     pub(super) streaks: Streaks,
     /// Files that failed while others succeeded.
@@ -32,6 +34,7 @@ impl RunGuard {
     pub(super) fn new(rules: &Rules, proven: bool) -> Self {
         Self {
             rejected_for: (rules.stops_bad_requests && !proven).then_some(None),
+            valid_before: 0,
             streaks: Streaks::new(proven),
             suspects: HashSet::new(),
             repeated: (0, 0),
@@ -57,6 +60,9 @@ impl RunGuard {
         let Some(watched) = &mut self.rejected_for else {
             return (Ruling::Own, false);
         };
+        if failure.step < self.valid_before {
+            return (Ruling::Own, false);
+        }
         let streak = self.streaks.of_mut(SharedCause::Request);
         if *watched.get_or_insert(cause) != cause {
             self.rejected_for = None;
@@ -90,6 +96,19 @@ impl RunGuard {
         let clears = self.rejected_for.take().is_some();
         if clears {
             *self.streaks.of_mut(SharedCause::Request) = Streak::default();
+        }
+        clears
+    }
+
+    /// Records a good answer at a step that is not the last, or not ready yet. Returns true if this clears the request.
+    pub(super) fn went_on(&mut self, step: u16) -> bool {
+        self.valid_before = self.valid_before.max(step.saturating_add(1));
+        let streak = self.streaks.of_mut(SharedCause::Request);
+        let clears = !streak.files.is_empty() && streak.step <= step;
+        if clears {
+            *streak = Streak::default();
+            // Later steps are still suspected.
+            self.rejected_for = self.rejected_for.map(|_| None);
         }
         clears
     }

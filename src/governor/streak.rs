@@ -19,6 +19,8 @@ pub(super) struct Streak {
     pub(super) fault: Option<Fault>,
     /// Spot checks that failed too.
     pub(super) spot_checks: u32,
+    /// The last step at which a file failed. Only a good answer at this step or a later one ends the streak.
+    pub(super) step: u16,
     /// The cause is no longer suspected: each file fails by the retry policy.
     pub(super) ignored: bool,
 }
@@ -37,6 +39,7 @@ impl Streak {
             }
         }
         self.spot_checks += u32::from(failure.is_spot_check);
+        self.step = self.step.max(failure.step);
     }
 }
 
@@ -44,6 +47,8 @@ impl Streak {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SharedFailure {
     pub(super) file: JobId,
+    /// The file's step.
+    pub(super) step: u16,
     /// The call was a spot check on this cause.
     pub(super) is_spot_check: bool,
     /// The call was throttled.
@@ -128,6 +133,10 @@ impl Streaks {
 
     pub(super) fn needs_check(&self, cause: SharedCause, concurrency: usize) -> bool {
         let streak = self.of(cause);
+        if streak.step > 0 {
+            // No file elsewhere in the list has got as far.
+            return false;
+        }
         let many = streak.files.len() >= self.threshold(cause, concurrency);
         // With few calls in flight, the same files fail repeatedly.
         let again = cause == SharedCause::Outage && streak.repeats >= 2;
@@ -171,8 +180,14 @@ impl Streaks {
         remaining: u64,
     ) -> Ruling {
         let (needed, succeeded) = (self.needed_checks(cause), self.succeeded);
+        let threshold = self.threshold(cause, 1);
         let streak = self.of_mut(cause);
-        if streak.ignored || streak.spot_checks < needed {
+        // At a later step, further files stand for the spot checks.
+        let is_sure = match streak.step {
+            0 => streak.spot_checks >= needed,
+            _ => streak.files.len() >= threshold + needed as usize,
+        };
+        if streak.ignored || !is_sure {
             return Ruling::Quarantine;
         }
         let may_be_own = matches!(
@@ -186,11 +201,12 @@ impl Streaks {
         Ruling::Stop(reason)
     }
 
-    /// Ends the streak of a cause if the call was made after it began. Returns true if that clears the cause.
-    pub(super) fn clear(&mut self, cause: SharedCause, call: u64) -> bool {
+    /// Ends the streak of a cause if the call was made after it began, at its step or a later one. Returns true if that
+    /// clears the cause.
+    pub(super) fn clear(&mut self, cause: SharedCause, call: u64, step: u16) -> bool {
         let streak = self.of_mut(cause);
         let has_failures = !streak.files.is_empty() || streak.certain > 0;
-        let clears = has_failures && call >= streak.first_later;
+        let clears = has_failures && call >= streak.first_later && step >= streak.step;
         if clears {
             *streak = Streak::default();
         }

@@ -157,6 +157,8 @@ pub enum LimitedBy {
     DiskSpace,
     /// The calls in flight may cost what is left of the budget.
     Cost,
+    /// This many files are submitted and unfinished, as many as may be.
+    Submitted(u64),
     /// Every file left waits for its next attempt, or is in flight.
     NoWork,
 }
@@ -450,6 +452,8 @@ impl Signal {
 pub struct CompletedCall<'c> {
     /// The file's job.
     pub file: JobId,
+    /// The index of the file's step. A good answer says nothing about later steps.
+    pub step: u16,
     /// The file failed for good before, while others succeeded.
     pub failed_before: bool,
     /// Meaning for other calls.

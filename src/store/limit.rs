@@ -21,6 +21,7 @@ const WORDS: [(&str, LimitedBy); 9] = [
 pub(super) fn format(why: &LimitedBy) -> String {
     match why {
         LimitedBy::Threads(threads) => format!("threads {threads}"),
+        LimitedBy::Submitted(files) => format!("submitted {files}"),
         LimitedBy::ServiceConcurrency(calls) => format!("at_once {calls}"),
         LimitedBy::Rate(rate) => format!("rate {rate}"),
         LimitedBy::LearnedRate(rate) => format!("found {rate:.3}"),
@@ -41,6 +42,7 @@ pub(super) fn parse(line: &str) -> Option<LimitedBy> {
     };
     Some(match word {
         "threads" => LimitedBy::Threads(number.parse().ok()?),
+        "submitted" => LimitedBy::Submitted(number.parse().ok()?),
         "at_once" => LimitedBy::ServiceConcurrency(number.parse().ok()?),
         "rate" => LimitedBy::Rate(number.parse().ok()?),
         "found" => LimitedBy::LearnedRate(number.parse().ok()?),
@@ -60,6 +62,7 @@ mod tests {
     fn every_reason_is_parsed_as_it_was_formatted() {
         let numbers = [
             LimitedBy::Threads(1),
+            LimitedBy::Submitted(30),
             LimitedBy::ServiceConcurrency(4),
             LimitedBy::Rate("10/s".parse().unwrap()),
             LimitedBy::LearnedRate(49.25),

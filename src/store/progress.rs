@@ -4,8 +4,9 @@ use rusqlite::{Connection, Row, params};
 
 use super::body::{Inserted, Table, fill};
 use super::error::{Result, doing};
-use super::statement::{all, execute};
+use super::statement::{all, execute, value};
 use super::values::milliseconds;
+use super::writer::Store;
 use crate::job::{Answer, AttemptId, JobId, Step, StepAnswer, StepKind};
 
 const READING: &str = "reading how far a file is";
@@ -126,4 +127,28 @@ pub(super) fn begin_anew(connection: &Connection, job: JobId) -> Result<()> {
 pub(super) fn end(connection: &Connection, job: JobId) -> Result<()> {
     let sql = "DELETE FROM progress WHERE job = ?1";
     execute(connection, sql, [job.0], RECORDING).map(drop)
+}
+
+impl Store {
+    /// Returns true if the next step of a waiting job only reads.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub(crate) fn has_waiting_reads(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM progress CROSS JOIN work ON work.job = progress.job
+                                  WHERE kind <> 'write' AND state = 6)";
+        value(&self.connection, sql, READING)
+    }
+
+    /// Returns true if a later step of any job was answered well.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub(crate) fn has_later_answers(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM progress WHERE asked > 0 OR step > 1)
+                          OR EXISTS (SELECT 1 FROM step_answer CROSS JOIN result ON result.job = step_answer.job)";
+        value(&self.connection, sql, READING)
+    }
 }

@@ -40,6 +40,9 @@ pub(crate) fn describe((why, moment): &Limit) -> String {
                 (every.as_secs_f64() * 10.0).round() / 10.0
             )
         }
+        LimitedBy::Submitted(files) => {
+            format!("{} submitted and unfinished", counted(*files, "file"))
+        }
         LimitedBy::Canary => "the first call goes alone".to_owned(),
         LimitedBy::SpotCheck => "looking elsewhere in the list".to_owned(),
         LimitedBy::Cost => "the calls in flight may use up --max-cost".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Decision, Schedule, earliest};
 use crate::engine::strided_queue::NextJob;
-use crate::governor::Spot;
+use crate::governor::{Rules, Spot};
 use crate::job::{Columns, JobId, Position};
 use crate::limits::Cost;
 use crate::store::{Group, StoreError};
@@ -36,7 +36,8 @@ impl Schedule {
         };
         let waits = self.next_due().is_some();
         // If nothing else can happen, the limit must not stop the run.
-        if self.is_full(group) && (waits || in_flight > 0) {
+        if let Some(files) = self.is_full(group).filter(|_| waits || in_flight > 0) {
+            self.full = Some(files);
             self.has_new = false;
             return Ok(Err(Decision::Wait(due)));
         }
@@ -62,10 +63,13 @@ impl Schedule {
         })
     }
 
-    /// Returns true if no new job may be submitted before others have finished.
-    fn is_full(&self, group: &Group<'_>) -> bool {
+    /// Returns how many jobs may be submitted and unfinished, if there are as many. Until a later step was answered well, they
+    /// are few, because a mistake in its request would cost all submissions.
+    fn is_full(&self, group: &Group<'_>) -> Option<u64> {
         let counts = group.counts();
-        (self.max_submitted).is_some_and(|most| counts.waiting + counts.running >= most)
+        let first = (!self.is_proven && counts.waiting > 0).then_some(Rules::BAD_REQUEST);
+        let most = self.max_submitted.into_iter().chain(first).min()?;
+        (counts.waiting + counts.running >= most).then_some(most)
     }
 
     /// Returns a slot's next job, skipping quarantined ones and reading pages as needed.

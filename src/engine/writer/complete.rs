@@ -56,6 +56,11 @@ impl Writer<'_> {
         for record in [&mut claim.record, &mut settlement.record] {
             record.charged = record.charged.saturating_sub(refunds);
         }
+        let is_good = matches!(
+            settlement.outcome,
+            Outcome::Succeeded(_) | Outcome::Advanced { .. } | Outcome::NotReady { .. }
+        );
+        schedule.is_proven |= is_good && settlement.step.index > 0;
         if matches!(settlement.next, Next::Poll(_)) {
             // The settings may have changed since the slot began.
             let (attempt, outcome) = (&claim.attempt, &settlement.outcome);
@@ -75,6 +80,7 @@ impl Writer<'_> {
         let (cost, lane) = (flight.permit.cost(), flight.permit.lane());
         let call = CompletedCall {
             file: claim.job.id,
+            step: claim.attempt.step.index,
             failed_before: claim.record.failed_before,
             signal,
             hint: settlement.outcome.hint(),

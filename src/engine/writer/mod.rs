@@ -257,7 +257,11 @@ impl<'s> Writer<'s> {
         }
         let counts = self.store.counts();
         let may_go_on = self.schedule.has_steps && counts.running > 0;
-        (self.schedule.governor).set_submitted(counts.waiting > 0 || may_go_on);
+        let has_reads = match self.schedule.governor.ends_writes() {
+            true => counts.waiting > 0 && self.store.has_waiting_reads()?,
+            false => counts.waiting > 0,
+        };
+        (self.schedule.governor).set_submitted(has_reads || may_go_on);
         if reports.is_empty() {
             let held_up = match self.phase {
                 Phase::Running => self.schedule.held_up(now),

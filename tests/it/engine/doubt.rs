@@ -106,7 +106,7 @@ fn a_call_in_doubt_is_held_on_request_and_keeps_its_key_when_released() {
 }
 
 #[test]
-fn an_answer_ends_the_key_of_a_call_in_doubt() {
+fn failures_of_the_service_keep_the_key_of_a_call_in_doubt() {
     let fixture = Fixture::new(&["a"]);
     let calls = Calls::default();
     let noted = calls.clone();
@@ -121,10 +121,8 @@ fn an_answer_ends_the_key_of_a_call_in_doubt() {
     };
     run(fixture.open(), callers(1, script), &settings());
     let keys = calls.keys("a");
-    assert!(
-        keys[0] == keys[1] && keys[1] != keys[2] && keys[2] == keys[3],
-        "{keys:?}"
-    );
+    assert_eq!(keys.len(), 4);
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use stride::caller::{Caller, Cancel};
 use stride::engine::Urgency;
 use stride::event::{Counts, Ending};
-use stride::governor::StopReason;
-use stride::job::{Attempt, Job, JobState, Outcome, StepKind};
+use stride::governor::{Fault, StopReason};
+use stride::job::{Attempt, Class, Failure, Job, JobState, Outcome, StepKind};
 use stride::limits::Budget;
 use stride::report::Report;
 use stride::retry::DoubtPolicy;
@@ -16,7 +16,7 @@ use stride::settings::Settings;
 use stride::store::{AttemptOutcome, AttemptSummary, StoreError, change_settings};
 
 use super::{Running, callers, name, run, settings, settled};
-use crate::support::{Fixture, advanced, in_doubt, lock, not_ready, succeeded, throttled};
+use crate::support::{Fixture, advanced, failure, in_doubt, lock, not_ready, succeeded, throttled};
 
 /// A service: each job is submitted, and ready at its poll of this number.
 #[derive(Clone)]
@@ -351,4 +351,101 @@ fn a_change_of_the_time_between_polls_applies_at_once() {
     change_settings(&fixture.database, faster).unwrap();
     let (run_outcome, _, _) = running.finish();
     assert_eq!(run_outcome.counts.done, 4);
+}
+
+/// A service that takes every job, and refuses every call of a later step with this failure.
+fn refusing(failure: Failure) -> (Arc<Mutex<u32>>, Vec<Box<dyn Caller>>) {
+    let submitted = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&submitted);
+    let script = move |_: &Job, attempt: &Attempt, _: &Cancel| match attempt.step.index {
+        0 => {
+            *lock(&count) += 1;
+            advanced("{}", StepKind::Poll)
+        }
+        _ => Outcome::Failed(failure.clone()),
+    };
+    (submitted, callers(8, script))
+}
+
+#[test]
+fn a_wrong_second_request_does_not_submit_the_whole_list() {
+    for (class, status, reason) in [
+        (Class::Rejected, 404, StopReason::Rejected),
+        (Class::Auth, 401, StopReason::Fault(Fault::Auth)),
+        (Class::Rejected, 422, StopReason::Rejected),
+    ] {
+        let fixture = Fixture::numbered(200);
+        let (submitted, callers) = refusing(failure(class, Some(status), "no such thing"));
+        let (run_outcome, _) = run(fixture.open(), callers, &polled());
+        let Ending::Halted(halt) = &run_outcome.ending else {
+            panic!("{status}: {:?}", run_outcome.ending)
+        };
+        assert_eq!(halt.reason, reason, "{status}");
+        let first = *lock(&submitted);
+        assert!(first <= 33, "{status}: {first} submitted");
+        let counts = run_outcome.counts;
+        assert_eq!(
+            (counts.failed, counts.waiting),
+            (0, first.into()),
+            "{status}"
+        );
+        // When the request is corrected, none is submitted again.
+        let service = Service::ready_at(1);
+        let script = {
+            let service = service.clone();
+            move |job: &Job, attempt: &Attempt, _: &Cancel| match attempt.step.index {
+                0 => service.call(job, attempt),
+                _ => succeeded("1"),
+            }
+        };
+        let (run_outcome, _) = run(fixture.open(), callers_of(script), &polled());
+        assert_eq!(run_outcome.counts.done, 201, "{status}");
+        assert_eq!(lock(&service.seen).submitted.len(), 200 - first as usize);
+        assert_eq!(fixture.problems(), [""; 0]);
+    }
+}
+
+#[test]
+fn refused_submissions_among_others_fail_although_no_result_is_there() {
+    let fixture = Fixture::numbered(100);
+    let script = |job: &Job, attempt: &Attempt, _: &Cancel| match attempt.step.index {
+        0 if job.position.0.is_multiple_of(2) => {
+            Outcome::Failed(failure(Class::Rejected, Some(422), "no"))
+        }
+        0 => advanced("{}", StepKind::Poll),
+        _ if attempt.step.asked < 2 => not_ready(),
+        _ => succeeded("1"),
+    };
+    let (run_outcome, _) = run(fixture.open(), callers_of(script), &polled());
+    assert_eq!(run_outcome.ending, Ending::Finished);
+    let counts = run_outcome.counts;
+    assert_eq!((counts.done, counts.failed), (51, 50));
+}
+
+fn callers_of<F>(script: F) -> Vec<Box<dyn Caller>>
+where
+    F: FnMut(&Job, &Attempt, &Cancel) -> Outcome + Clone + Send + 'static,
+{
+    callers(4, script)
+}
+
+#[test]
+fn a_budget_ends_a_run_in_which_only_later_writes_are_left() {
+    let fixture = Fixture::numbered(10);
+    let script = |_: &Job, attempt: &Attempt, _: &Cancel| match attempt.step.index {
+        0 => advanced("{}", StepKind::Write),
+        _ => succeeded("1"),
+    };
+    let settings = Settings {
+        max_calls: Some(5),
+        ..polled()
+    };
+    let (run_outcome, _) = run(fixture.open(), callers_of(script), &settings);
+    let Ending::Halted(halt) = &run_outcome.ending else {
+        panic!("{:?}", run_outcome.ending)
+    };
+    assert_eq!(halt.reason, StopReason::Budget(Budget::Calls(5)));
+    let counts = run_outcome.counts;
+    assert_eq!(counts.attempts, 6);
+    assert!(counts.waiting > 0, "{counts:?}");
 }

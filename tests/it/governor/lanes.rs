@@ -100,6 +100,7 @@ fn run(rates: &[&str], threads: usize, mut accounts: Vec<Account>, seconds: f64)
             in_flight.pop();
             let (permit, signal) = sent[index].take().unwrap();
             let call = CompletedCall {
+                step: 0,
                 file: JobId(index as i64),
                 failed_before: false,
                 signal,

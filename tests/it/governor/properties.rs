@@ -50,6 +50,7 @@ fn complete(
     now: Duration,
 ) -> Disposition {
     let call = CompletedCall {
+        step: 0,
         file: JobId(file as i64),
         failed_before: false,
         signal,
@@ -428,6 +429,7 @@ fn concurrency_rises_while_it_raises_throughput() {
                 let (end, began, permit) = in_flight.pop_front().unwrap();
                 file += 1;
                 let call = CompletedCall {
+                    step: 0,
                     file: JobId(file),
                     failed_before: false,
                     signal: Signal::Accepted,

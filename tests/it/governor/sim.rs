@@ -421,6 +421,7 @@ impl Client for Stride {
             Answer::Unreachable => Signal::Unreachable,
         };
         let ended = CompletedCall {
+            step: 0,
             file: JobId(file),
             failed_before: false,
             signal,

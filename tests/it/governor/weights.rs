@@ -173,6 +173,7 @@ impl Client {
             self.spend(if more > 0 { now } else { sent }, more);
         }
         let call = CompletedCall {
+            step: 0,
             file: JobId(file.id),
             failed_before: false,
             signal,
