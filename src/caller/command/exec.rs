@@ -170,8 +170,10 @@ impl AsyncExecCaller {
             let mut ending = Box::pin(async {
                 let mut ending = Box::pin(async { tokio::join!(output.read(stdout), exit) });
                 tokio::select! {
-                    ended = &mut ending => ended,
+                    biased;
+                    // It is read before the exit is noticed.
                     () = &mut listening => ending.await,
+                    ended = &mut ending => ended,
                 }
             });
             let stopped = tokio::select! {
