@@ -196,7 +196,10 @@ impl Writer<'_> {
 
 /// Returns the message of a failure, with the service's own words.
 fn message(failure: &Failure) -> String {
-    match said(&failure.body) {
+    let said = said(&failure.body);
+    // It is shown in a line.
+    let said: Vec<&str> = said.split_whitespace().collect();
+    match said.join(" ") {
         said if said.is_empty() || failure.message.contains(&said) => failure.message.clone(),
         said => format!("{}: {said}", failure.message),
     }

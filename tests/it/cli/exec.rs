@@ -578,14 +578,16 @@ fn a_stop_speaks_of_the_program() {
         ),
     ] {
         let db = format!("{code}.db");
-        let script = format!("echo no $1 >&2; exit {code}");
+        let script = format!("echo no $1 >&2; echo at all >&2; exit {code}");
         let more = [&["--db", &db], &names[..]].concat();
         let ran = place
             .stride(&run(&["--exec-shell", &script], &more))
             .expect(4);
         let ran = ran
             .says(&format!("exit {code}: no texts/"))
+            .says(" at all\n")
             .says("60 files pending");
+        assert!(!ran.stderr.contains(r"\n"), "{}", ran.stderr);
         for hint in hints {
             assert!(ran.stderr.contains(hint), "{hint:?}: {}", ran.stderr);
         }
