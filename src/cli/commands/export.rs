@@ -98,9 +98,14 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         return Ok(exit::DONE);
     }
     terminal.warn(&format!(
-        "skipped {} (checksum mismatch): {}",
-        counted(written.damaged.len() as u64, "damaged result"),
+        "skipped {}: {}",
+        counted(written.damaged.len() as u64, "damaged or missing result"),
         names(&written.damaged)
+    ));
+    let verify = command(db, "verify");
+    terminal.say(&format!(
+        "{} {verify}   says what is wrong with each",
+        cyan("hint:")
     ));
     Ok(exit::INCOMPLETE)
 }

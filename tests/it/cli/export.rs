@@ -259,7 +259,8 @@ fn row_29_damage_is_found_and_the_rest_can_be_exported() {
     let exported = place
         .stride(&["export", "--partial", "--format", "jsonl"])
         .expect(3)
-        .says("skipped 1 damaged result (checksum mismatch): e");
+        .says("skipped 1 damaged or missing result: e")
+        .says("hint: stride verify   says what is wrong with each");
     assert_eq!(exported.stdout.split(|byte| *byte == b'\n').count(), 3 + 1);
 }
 
