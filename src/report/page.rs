@@ -146,7 +146,13 @@ fn reason(shown: &Snapshot) -> String {
     let Some(stopped) = &shown.info.stopped else {
         return ", by a guard or a limit.".to_owned();
     };
-    let mut line = format!(": {}.", stop_reason(&stopped.reason));
+    let mut line = format!(
+        ": {}.",
+        stop_reason(
+            &stopped.reason,
+            stopped.words.as_deref().unwrap_or_default()
+        )
+    );
     if let Some(until) = stopped.until {
         line.push_str(&format!(
             " The service asks to wait until {} UTC.",

@@ -57,7 +57,7 @@ pub(super) fn lanes(shown: &Snapshot) -> Markup {
                 .found
                 .rate
                 .map_or_else(String::new, |rate| format!("{rate:.2}")),
-            stopped.map_or("", |(reason, _)| words::stop_reason(reason)),
+            stopped.map_or("", |(reason, words)| words::stop_reason(reason, words)),
             text(
                 stopped.map_or_else(String::new, |(_, words)| words.clone()),
                 WORDS

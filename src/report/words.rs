@@ -48,9 +48,11 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Describes why a session stopped early, from [`crate::governor::StopReason::as_str`]. Returns an unknown reason unchanged.
-pub fn stop_reason(reason: &str) -> &str {
+/// Describes why a session stopped early, from [`crate::governor::StopReason::as_str`] and the service's own words. Returns
+/// an unknown reason unchanged.
+pub fn stop_reason<'r>(reason: &'r str, words: &str) -> &'r str {
     match reason {
+        "credentials" if words.starts_with("HTTP 403") => "the service forbids the calls",
         "credentials" => "the service does not accept the credentials",
         "quota" => "the quota at the service is exhausted",
         "certificate" => "the connection to the service cannot be trusted",
@@ -90,5 +92,19 @@ mod tests {
             shares.map(|(part, whole)| share(part, whole)),
             ["33.3 %", "0.1 %", "99.9 %", "0 %", "100 %"]
         );
+    }
+
+    #[test]
+    fn a_forbidden_call_is_not_said_to_have_wrong_credentials() {
+        for (words, expected) in [
+            ("HTTP 403: no", "the service forbids the calls"),
+            (
+                "HTTP 401: no",
+                "the service does not accept the credentials",
+            ),
+            ("", "the service does not accept the credentials"),
+        ] {
+            assert_eq!(stop_reason("credentials", words), expected);
+        }
     }
 }

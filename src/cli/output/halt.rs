@@ -213,9 +213,10 @@ fn hints_of_program(
                 "give the program credentials that its service accepts, then: {}",
                 resume("")
             ),
-            match way.is_worker() {
-                true => "if the files themselves are refused, let the worker answer with the class `rejected`".to_owned(),
-                false => format!(
+            match way {
+                Way::Starter => "if the files themselves are refused, let their calls fail with the class `rejected`; in Python, raise stride.Rejected".to_owned(),
+                Way::Worker => "if the files themselves are refused, let the worker answer with the class `rejected`".to_owned(),
+                _ => format!(
                     "if the files themselves are refused, let them fail: {}",
                     resume("--class exit=77:rejected")
                 ),
@@ -299,7 +300,7 @@ pub(crate) fn reason(reason: &StopReason) -> String {
     let words = match reason {
         StopReason::Fault(Fault::Forbidden) => "the service forbids the calls".to_owned(),
         StopReason::Fault(_) | StopReason::Rejected | StopReason::Budget(Budget::Until) => {
-            stop_reason(reason.as_str()).to_owned()
+            stop_reason(reason.as_str(), "").to_owned()
         }
         StopReason::Failures(failed) => format!(
             "{} failed, more than --max-failures allows",
@@ -354,8 +355,8 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
 
 /// Describes the stop of the last session in a line: the reason, the service's own words, and the first hint.
 pub(crate) fn describe(db: &Location, call: &Call, stopped: &Stopped, has_results: bool) -> String {
-    let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
     let words = stopped.words.as_deref().unwrap_or_default();
+    let mut line = escaped(stop_reason(&stopped.reason, words).as_bytes());
     if !words.is_empty() {
         line.push_str(&format!(" ({})", short(words.as_bytes())));
     }

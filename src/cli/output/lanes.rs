@@ -39,7 +39,7 @@ fn line(status: &LaneStatus) -> String {
     }
     match &status.stopped {
         Some((reason, words)) => {
-            line.push_str(&format!("; ended: {}", stop_reason(reason)));
+            line.push_str(&format!("; ended: {}", stop_reason(reason, words)));
             if !words.is_empty() {
                 line.push_str(&format!(" ({})", escaped(words.as_bytes())));
             }

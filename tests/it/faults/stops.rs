@@ -36,7 +36,7 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
     let known = ["reason", "action", "until", "words"];
     let names: Vec<&String> = stopped.as_object().unwrap().keys().collect();
     assert_eq!(names, known);
-    let sentence = stop_reason(reason);
+    let sentence = stop_reason(reason, stopped["words"].as_str().unwrap_or_default());
     assert_ne!(sentence, reason, "it has no words");
     let text = |name: &str| String::from_utf8(place.stride(&[name]).expect(0).stdout).unwrap();
     let told = text("status");
