@@ -19,7 +19,8 @@ use stride::store::Location;
 
 use args::{Args, Command};
 use commands::{
-    demo, export, failures, forget, recheck, report, run, set, status, try_one, verify, watch,
+    demo, export, failures, forget, recheck, report, retry, run, set, status, try_one, verify,
+    watch,
 };
 use config::Config;
 use help::{dashes, suggestions};
@@ -99,7 +100,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
         Command::Retry(mut retry) => {
             let resume = &mut retry.resume;
             let config = Config::load(&mut resume.invocation, Some(&mut resume.outputs), terminal)?;
-            run::retry(&db, &retry, &config, terminal)
+            retry::retry(&db, &retry, &config, terminal)
         }
         Command::Set(limits) => set::set(&db, &limits, terminal),
         Command::Status(args) if args.watch => watch::watch(&db, terminal),

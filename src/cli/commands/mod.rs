@@ -1,4 +1,4 @@
-//! One file for each command; `run` has `resume` and `retry` too.
+//! One file for each command; `run` has `resume` too.
 
 mod call_lines;
 pub(crate) mod demo;
@@ -8,6 +8,7 @@ pub(crate) mod forget;
 pub(crate) mod recheck;
 pub(crate) mod report;
 pub(crate) mod restore;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod status;

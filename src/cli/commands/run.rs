@@ -1,21 +1,17 @@
-//! `stride run`, `resume` and `retry`.
+//! `stride run` and `resume`.
 
 use stride::export::check_list_columns;
 use stride::input::{Options, Survey};
-use stride::job::{Class, FileName, JobState};
+use stride::job::Class;
 use stride::settings::{Call, Settings};
 use stride::store::{Location, Lock, NewRun, Reader, Redo, Store};
 
-use crate::cli::args::failures::ClassOrRule;
-use crate::cli::args::{ResumeArgs, Retry, Run};
-use crate::cli::commands::failures::check_causes;
-use crate::cli::commands::restore::restore;
+use crate::cli::args::{ResumeArgs, Run};
 use crate::cli::commands::try_one::{PlannedRun, dry_run};
 use crate::cli::config::Config;
-use crate::cli::output::again::again;
-use crate::cli::output::error::{CliError, command, quoted};
+use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
-use crate::cli::output::format::{counted, grouped};
+use crate::cli::output::format::counted;
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent;
@@ -27,11 +23,10 @@ use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
 use crate::cli::session::list::{
-    is_table, list_files, listed_names, note_table, refuse_missing, refuse_two_readers,
-    refuse_urls, sources,
+    is_table, list_files, note_table, refuse_missing, refuse_two_readers, refuse_urls, sources,
 };
 use crate::cli::session::loaded::{report_changed, report_loaded};
-use crate::cli::session::not_listed::{not_listed, nothing_listed};
+use crate::cli::session::not_listed::nothing_listed;
 use crate::cli::session::work::{Calls, keep_settings, prepare, work};
 use crate::cli::session::{storage, worker};
 
@@ -313,168 +308,8 @@ fn unreadable(db: &Location) -> Result<u64, CliError> {
     Ok(unreadable.map(|cause| cause.count).sum())
 }
 
-/// `stride retry`: makes failed, held or done jobs pending, and resumes the run unless `--queue-only` is set. With
-/// `--restore`, brings results back instead.
-pub(crate) fn retry(
-    db: &Location,
-    args: &Retry,
-    config: &Config,
-    terminal: &Terminal,
-) -> Result<u8, CliError> {
-    let resume = &args.resume;
-    let mut store = storage::open(db, resume.invocation, resume.outputs.wait_lock, terminal)?;
-    if args.done.restore {
-        return restore(db, args, store, terminal);
-    }
-    let (mut classes, mut rules) = (Vec::new(), Vec::new());
-    for each in &args.class {
-        match each {
-            ClassOrRule::Class(class) => classes.push(*class),
-            ClassOrRule::Rule(rule) => rules.push(rule.clone()),
-        }
-    }
-    let names = Some("names").filter(|_| !args.names.is_empty());
-    if let Some(other) = args.done.flag().or(names)
-        && !classes.is_empty()
-    {
-        let message = format!("--class cannot be combined with {other}");
-        return Err(CliError::usage(message).hint("leave out one of them"));
-    }
-    // Report an obstacle to the calls before anything is changed.
-    let calls = match args.queue_only {
-        true => None,
-        false => Some(prepare(
-            db, &mut store, resume, config, &rules, true, terminal,
-        )?),
-    };
-    let filter = args.filter.with_classes(classes);
-    check_causes(db, &Reader::open(db)?, &filter)?;
-    let named = listed_names(db, &args.names)?;
-    let done = listed_names(db, &args.done.done)?;
-    // Results that are found in another folder are not lost.
-    if let Some(calls) = &calls {
-        calls.keep_folder(&mut store, terminal)?;
-    }
-    let chosen = match &args.done {
-        done if done.lost => Some(Redo::Lost),
-        done if done.changed => Some(Redo::Changed),
-        done if done.outdated => Some(Redo::Outdated),
-        _ => Some(Redo::Names(&done)).filter(|_| !done.is_empty()),
-    };
-    if let Some(chosen) = chosen {
-        redo(db, &mut store, chosen, terminal)?;
-    } else {
-        let waiting = store.counts().waiting;
-        let (word, moved) = if !named.is_empty() {
-            ("named", requeue_named(db, &mut store, &named, terminal)?)
-        } else if filter.held {
-            ("held", store.requeue(&filter)?)
-        } else {
-            ("failed", store.requeue(&filter)?)
-        };
-        let moved = counted(moved, &format!("{word} file"));
-        let goes_on = match store.counts().waiting.saturating_sub(waiting) {
-            0 => String::new(),
-            files => format!("; {} at the step where it failed", grouped(files)),
-        };
-        terminal.say(&format!("{moved} pending again{goes_on}"));
-    }
-    let mut settings = keep_settings(&mut store, config, &resume.settings, &rules)?;
-    let Some(calls) = calls else {
-        store.close()?;
-        return Ok(exit::DONE);
-    };
-    settings.submit_only = resume.submit_only;
-    let calls = Calls { settings, ..calls };
-    work(db, store, calls, &resume.outputs, terminal)
-}
-
-/// Makes failed and held files with these names pending, and returns their number.
-///
-/// # Errors
-///
-/// Some names are unknown, or no file was made pending and one of them is done or forgotten.
-fn requeue_named(
-    db: &Location,
-    store: &mut Store,
-    names: &[FileName],
-    terminal: &Terminal,
-) -> Result<u64, CliError> {
-    let requeued = store.requeue_named(names)?;
-    if !requeued.unknown.is_empty() {
-        return Err(not_listed(db, &requeued.unknown, false));
-    }
-    let open = |state| {
-        matches!(
-            state,
-            JobState::Pending | JobState::Waiting | JobState::Running
-        )
-    };
-    let settled = requeued.others.iter().find(|(_, state)| !open(*state));
-    if let (Some((name, state)), 0) = (settled, requeued.changed) {
-        let path = quoted(name.as_path());
-        let call = Reader::open(db)?.info()?.call;
-        let hint = match state {
-            JobState::Done => format!(
-                "to call it again and set its result aside: {}",
-                again(db, &call, &format!("retry --done {path}"))
-            ),
-            _ => format!(
-                "to bring it back: {}",
-                command(db, &format!("forget --undo {path}"))
-            ),
-        };
-        return Err(
-            CliError::usage(format!("{name} has not failed: it is {}", state.as_str()))
-                .note("nothing was changed")
-                .hint(hint),
-        );
-    }
-    for (name, state) in &requeued.others {
-        let note = bold("note:");
-        let state = standing_alone(*state);
-        terminal.say(&format!("{note} {name} has not failed: it is {state}"));
-    }
-    Ok(requeued.changed)
-}
-
-/// Returns the word for a file's state while no other process works on the run: a running one was cut off by a crash.
-fn standing_alone(state: JobState) -> &'static str {
-    match state {
-        JobState::Running => "cut off, and called again anyway",
-        state => state.as_str(),
-    }
-}
-
-/// Makes done files pending.
-fn redo(
-    db: &Location,
-    store: &mut Store,
-    chosen: Redo<'_>,
-    terminal: &Terminal,
-) -> Result<(), CliError> {
-    let redone = store.redo(chosen)?;
-    if !redone.unknown.is_empty() {
-        return Err(not_listed(db, &redone.unknown, false));
-    }
-    for (name, state) in &redone.others {
-        let note = bold("note:");
-        let state = standing_alone(*state);
-        terminal.say(&format!("{note} {name} is {state}, not done"));
-    }
-    match chosen {
-        // A missing or changed result cannot be brought back.
-        Redo::Lost => {
-            let files = counted(redone.changed, "done file");
-            terminal.say(&format!("{files} pending again"));
-        }
-        _ => report_set_aside(db, redone.changed, "done file", terminal),
-    }
-    Ok(())
-}
-
 /// Reports that files of this kind are called again, and how to get their results back.
-fn report_set_aside(db: &Location, files: u64, kind: &str, terminal: &Terminal) {
+pub(super) fn report_set_aside(db: &Location, files: u64, kind: &str, terminal: &Terminal) {
     let files_again = counted(files, kind);
     if files == 0 {
         return terminal.say(&format!("{files_again} pending again"));

@@ -306,3 +306,19 @@ fn a_restored_result_is_told_of_if_it_is_of_an_earlier_request_or_its_file_is_lo
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn a_wrong_name_is_found_before_anything_is_changed() {
+    let place = Place::new();
+    let call = ["--exec", "cat", "--output-dir", "out"];
+    let bystander = place.with_bystander_of(&call);
+    fs::rename(place.at("out"), place.at("moved")).unwrap();
+    let request = || place.sql("SELECT call FROM run");
+    let before = request();
+    for wrong in [&["nope"][..], &["--done", "nope"], &["--cause", "nope"]] {
+        let words = [&["retry", "--output-dir", "moved"], wrong].concat();
+        place.stride(&words).expect(2).says("nothing was changed");
+        assert_eq!(request(), before, "{wrong:?}");
+    }
+    assert_eq!(place.bystander(), bystander);
+}
