@@ -100,6 +100,7 @@ pub fn run<'c>(
     let governor = Governor::new(settings.rules(), &past, clock::now());
     let lanes = store.lanes().to_vec();
     let mut schedule = Schedule::new(settings, governor, lanes.clone(), store.counts().listed());
+    schedule.has_steps = store.call().map_err(failed)?.steps() > 1;
     schedule.is_proven = store.has_later_answers().map_err(failed)?;
     stop.connect(to_writer);
     let sink = EventSink::new(to_listener, lanes);

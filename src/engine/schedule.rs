@@ -39,7 +39,7 @@ pub(super) struct Schedule {
     full: Option<u64>,
     /// A later step was answered well, in this session or an earlier one.
     pub(super) is_proven: bool,
-    /// Calls of this session had further steps.
+    /// Jobs have further steps, as far as is known.
     pub(super) has_steps: bool,
     /// New jobs were left at the last choice.
     pub(super) has_new: bool,

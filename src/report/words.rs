@@ -70,7 +70,7 @@ pub fn stop_reason<'r>(reason: &'r str, words: &str) -> &'r str {
         "max_duration" => "the run has worked as long as --max-duration allows",
         "max_cost" => "the run has cost as much as --max-cost allows",
         "until" => "the time of --until has come",
-        "submitted" => "everything is submitted, and nothing is due to be polled (--submit-only)",
+        "submitted" => "no file may be submitted, and nothing is due to be polled (--submit-only)",
         other => other,
     }
 }

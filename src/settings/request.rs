@@ -210,6 +210,20 @@ impl Call {
         }
     }
 
+    /// Returns true if the request of a step, by its index, may send the file or what is computed from its bytes.
+    pub fn sends_file(&self, step: usize) -> bool {
+        let Self::Http(request) = self else {
+            return true;
+        };
+        let Some(request) = request.all().nth(step) else {
+            return false;
+        };
+        // Templates are text in the stored form.
+        let stored = serde_json::to_string(request).unwrap_or_default();
+        let reads = ["{text", "{base64", "{sha256", "{size", r#""kind":"bytes""#];
+        request.body == Body::File || reads.iter().any(|read| stored.contains(read))
+    }
+
     /// Returns the index of the last request that differs from one of another call.
     pub fn last_changed_step(&self, other: &Self) -> Option<usize> {
         let (Self::Http(own), Self::Http(other)) = (self.sent(), other.sent()) else {

@@ -140,12 +140,13 @@ fn lost(connection: &Connection, base: &Path) -> Result<Vec<i64>> {
     Ok(lost.map(|each| each.job).collect())
 }
 
-/// Finds done jobs whose result is from a request that the run had before.
+/// Finds done jobs whose result, or an answer of an earlier step, is from a request that the run had before.
 fn outdated(connection: &Connection) -> Result<Vec<i64>> {
-    let sql = "SELECT result.job FROM result JOIN work ON work.job = result.job
-                      JOIN attempt ON attempt.job = result.job AND attempt.number = result.attempt
+    let sql = "SELECT DISTINCT result.job FROM result JOIN work ON work.job = result.job
+                      JOIN attempt ON attempt.job = result.job AND (attempt.number = result.attempt OR attempt.number IN
+                                      (SELECT attempt FROM step_answer WHERE step_answer.job = result.job))
                       JOIN runner ON runner.id = attempt.runner
-               WHERE state = 2 AND runner.request <> (SELECT request FROM run)";
+               WHERE state = 2 AND runner.request <> (SELECT request FROM run) ORDER BY result.job";
     all(connection, sql, [], REDOING, |row| row.get(0))
 }
 

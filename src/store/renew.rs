@@ -22,8 +22,8 @@ const IN_DOUBT: &str = "FROM work JOIN attempt AS last ON last.job = work.job AN
        AND (doubt.outcome IS NULL OR doubt.outcome = 'in_doubt' OR doubt.status = 409)";
 
 impl Store {
-    /// Gives calls in doubt a new key if their job's file was written after they began. Later steps do not send the file, and
-    /// keep theirs. Returns their number.
+    /// Gives calls in doubt a new key if their job's file was written after they began. Steps that do not send the file keep
+    /// theirs. Returns their number.
     ///
     /// # Errors
     ///
@@ -36,15 +36,20 @@ impl Store {
         let sql = format!(
             "SELECT work.job, min(doubt.started),
                     (SELECT coalesce((SELECT input FROM columns WHERE columns.job = job.id), path)
-                     FROM job WHERE job.id = work.job)
-             {IN_DOUBT} AND last.step = 0 GROUP BY work.job"
+                     FROM job WHERE job.id = work.job), last.step
+             {IN_DOUBT} GROUP BY work.job"
         );
         let transaction = self.owner.begin(&self.connection)?;
         let found = all(&transaction, &sql, [], RENEWING, |row| {
-            Ok((row.get(0)?, row.get(1)?, path_from_sql(row, 2)?))
+            let step: u16 = row.get(3)?;
+            Ok((row.get(0)?, row.get(1)?, path_from_sql(row, 2)?, step))
         })?;
+        let call = self.call()?;
+        let found = found
+            .into_iter()
+            .filter(|(.., step)| call.sends_file((*step).into()));
         let mut renewed = 0;
-        for (job, began, file) in found {
+        for (job, began, file, _) in found {
             let written = fs::metadata(self.base.join(file.as_path()));
             let written = written.and_then(|meta| meta.modified()).ok();
             let written = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());

@@ -315,7 +315,7 @@ pub(crate) fn reason(reason: &StopReason) -> String {
             utc_in(*wait)
         ),
         StopReason::Submitted(wait) => format!(
-            "everything is submitted, and nothing is due to be polled before {} (--submit-only)",
+            "no file may be submitted, and nothing is due to be polled before {} (--submit-only)",
             utc_in(*wait)
         ),
         StopReason::Budget(Budget::Calls(calls)) => format!(

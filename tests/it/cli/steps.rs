@@ -681,3 +681,54 @@ fn a_header_that_is_given_later_is_for_all_requests() {
         .filter(|logged| logged.request.method == "GET");
     assert_eq!(polls.count(), 2);
 }
+
+/// The first wave of calls uses the budget up before any answer says that more requests follow.
+#[test]
+fn polls_go_on_when_the_first_calls_use_the_budget_up() {
+    let api = FakeApi::start(|request| match request.method.as_str() {
+        "POST" => Reply::json(json!({"id": request.target.trim_start_matches('/')})).after(EVERY),
+        _ => Reply::json(json!({"status": "done"})),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let then = format!("{}/jobs/{{answer.id}}", api.url());
+    let call = ["--url", &url, "--then", &then, "--poll-until", UNTIL];
+    place.texts(10);
+    let run = ["run", "--max-calls", "4", "-j", "8"];
+    place
+        .stride(&[&run[..], &call[..], &["texts"]].concat())
+        .expect(4);
+    let counts = place.sql("SELECT state, count(*) FROM results GROUP BY state ORDER BY state");
+    assert_eq!(counts, [["done", "4"], ["pending", "6"]]);
+}
+
+/// A file is edited after a submission in doubt: a later request that sends it must not have the old key.
+#[test]
+fn a_later_request_that_sends_an_edited_file_has_a_new_key() {
+    for (sends, renews) in [("--data-binary @{}", true), ("-d x", false)] {
+        let mended = Arc::new(AtomicBool::new(false));
+        let is_up = Arc::clone(&mended);
+        let api = FakeApi::start(move |request| match request.target.as_str() {
+            "/upload" => Reply::json(json!({"id": 1})),
+            _ if is_up.load(Ordering::SeqCst) => Reply::json(json!({"status": "done"})),
+            _ => Reply::close(),
+        });
+        let place = Place::new();
+        place.texts(1);
+        let (url, then) = (
+            format!("{}/upload", api.url()),
+            format!("curl {sends} {}/submit/{{answer.id}}", api.url()),
+        );
+        let run = ["run", "--in-doubt", "hold", "--retries", "0"];
+        let call = ["--url", &url, "--then", &then, "texts"];
+        place.stride(&[&run[..], &call[..]].concat()).expect(3);
+        place.write("texts/0000", "edited, and longer than before");
+        mended.store(true, Ordering::SeqCst);
+        place.stride(&["retry", "--held"]).expect(0);
+        let log = api.log();
+        let keys = log.iter().filter(|logged| logged.target == "/submit/1");
+        let keys: Vec<_> = keys.map(|logged| logged.request.key()).collect();
+        assert_eq!(keys.len(), 2, "{sends}");
+        assert_eq!(keys[0] != keys[1], renews, "{sends}: {keys:?}");
+    }
+}

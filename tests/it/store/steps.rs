@@ -332,3 +332,29 @@ fn a_shorter_time_between_polls_shortens_the_waits() {
     change_settings(&fixture.database, faster).unwrap();
     assert!(next(&mut store) <= Duration::from_secs(10));
 }
+
+#[test]
+fn a_result_of_an_earlier_submission_is_outdated() {
+    let fixture = Fixture::new(&["a", "b"]);
+    let mut store = fixture.start();
+    let (a, b) = (fixture.id("a"), fixture.id("b"));
+    attempt(&mut store, a, advanced("{}", StepKind::Read));
+    // The request changes while `a` waits.
+    store.close().unwrap();
+    fixture
+        .sql()
+        .execute("UPDATE run SET request = 2", [])
+        .unwrap();
+    let mut store = fixture.start();
+    attempt(&mut store, a, succeeded("1"));
+    attempt(&mut store, b, succeeded("1"));
+    fixture
+        .sql()
+        .execute("UPDATE runner SET request = 2 WHERE id = 1", [])
+        .unwrap();
+    assert_eq!(store.redo(Redo::Outdated).unwrap().changed, 1);
+    assert_eq!(
+        (fixture.state("a"), fixture.state("b")),
+        (JobState::Pending, JobState::Done)
+    );
+}
