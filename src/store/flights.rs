@@ -1,9 +1,10 @@
-//! Reads calls in flight, and jobs whose calls may crash stride.
+//! Reads calls in flight and in doubt, and jobs whose calls may crash stride.
 
 use super::error::Result;
 use super::reader::Reader;
 use super::statement::{all, value};
 use super::values::path_from_sql;
+use super::writer::Store;
 use crate::job::FileName;
 use crate::retry::MAY_KILL;
 
@@ -52,5 +53,24 @@ impl Reader {
         all(self.connection(), sql, [most], what, |row| {
             Ok((path_from_sql(row, 0)?, row.get(1)?))
         })
+    }
+}
+
+impl Store {
+    /// Returns the pending jobs whose last call is in doubt, in list order.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn left_in_doubt(&self) -> Result<Vec<FileName>> {
+        // Most runs have none, and need no walk over their pending jobs.
+        if self.counts().in_doubt == 0 {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT path FROM work JOIN job ON job.id = work.job
+                   JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+                   WHERE state = 0 AND state <> 2 AND attempts > 0 AND outcome = 'in_doubt' ORDER BY work.job";
+        let what = "reading the calls in doubt";
+        all(&self.connection, sql, [], what, |row| path_from_sql(row, 0))
     }
 }

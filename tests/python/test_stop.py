@@ -301,6 +301,22 @@ def test_the_next_start_names_the_calls_in_doubt():
     assert sorted(names.split(", ")) == ["0", "1", "2", "3"]
 
 
+def test_the_next_start_names_the_calls_in_doubt_also_if_only_python_died():
+    """stride then ends in order and says it, but nobody hears that."""
+    run = script(6, "time.sleep(3600)")
+    wait_for(lambda: len(calls("begin")) == 4)
+    pid = runner()
+    run.process.kill()
+    run.end()
+    wait_for(lambda: not is_alive(pid))
+    code, _, err = script(6, "").end()
+    assert code == 0
+    told, _, names = err.splitlines()[0].partition("; called again: ")
+    assert told == "4 files in doubt, because the last run got no answer", err
+    assert sorted(names.split(", ")) == ["0", "1", "2", "3"]
+    assert script(6, "").end() == (0, "6 True\n", "")
+
+
 @pytest.mark.parametrize("victims", ["python", "stride", "both"])
 def test_kills_at_random_moments(victims):
     """Ten kills: each call is recorded before it begins, and each file has one result."""

@@ -153,6 +153,19 @@ pub(crate) fn recover(store: &mut Store, terminal: &Terminal) -> Result<(), CliE
     Ok(())
 }
 
+/// Names the files whose calls this run repeats because the last one did not learn their outcome.
+pub(crate) fn report_left_in_doubt(store: &Store, terminal: &Terminal) -> Result<(), CliError> {
+    let files = store.left_in_doubt()?;
+    if !files.is_empty() {
+        terminal.insist(&format!(
+            "{} in doubt, because the last run got no answer; called again: {}",
+            counted(files.len() as u64, "file"),
+            names(&files)
+        ));
+    }
+    Ok(())
+}
+
 /// Imports the rescue files of earlier runs. Call it after the list is loaded and before any call starts.
 pub(crate) fn import_rescues(
     store: &mut Store,

@@ -291,6 +291,7 @@ fn make_calls(
                 let renewed = store.renew_changed()?;
                 report_renewed(renewed, "the content was changed since", terminal);
             }
+            storage::report_left_in_doubt(&store, terminal)?;
             let mut make = || plan.slot_caller();
             let worked = engine::run(&mut store, &mut make, &settings, &stop, &mut |event| {
                 if let Some(events) = &mut events {
