@@ -38,6 +38,9 @@ def with_settings(text: str) -> str:
             f'hint: use name="{old[1]}" if it is the same function, accept_change=True for another one, or another db='
         )
         return re.sub("hint: use the worker of the run, .*", lambda _: hint, text)
+    if "worker: the program that starts stride" in text and "-m stride.worker" in text:
+        hint = "hint: the calls are made in another way: use processes= as the run does, accept_change=True, or another db="
+        return re.sub("hint: use the old request, .*", hint, text)
     flags = {**FLAGS, **SWITCHES, "key": "--key-column"}
     named = [f"{flag} is {setting}=" for setting, flag in flags.items() if re.search(rf"{flag}(?![\w-])", text)]
     return f"{text}\nnote: in Python, {', '.join(named)}" if named else text
