@@ -1,18 +1,21 @@
 """What the program around a run does: threads, signals, wrappers of the function."""
 
+import _thread
+import asyncio
 import concurrent.futures
 import functools
 import pickle
-import sys
+import signal
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
 import stride
-from stride import _results
+from stride import _process, _progress, _results
 
-from conftest import Script, program
+from conftest import Script, lines, status
 
 
 def test_the_first_use_may_be_in_several_threads(quiet, monkeypatch):
@@ -188,3 +191,135 @@ with concurrent.futures.ThreadPoolExecutor(6) as pool:
     print(all(pool.map(one, range(6))))
 """
     assert Script(text).end() == (0, "True\n", "")
+
+
+def test_the_starter_of_the_command_may_ignore_its_children(quiet):
+    """The commands of --exec have exit codes nevertheless."""
+    stride.run(["bystander"], len, **quiet)
+    command = [stride.binary(), "run", "--exec-shell", 'echo "$1" >> called; echo 1', "--in-doubt", "hold"]
+    command += ["--db", "exec.db", "a", "b", "c"]
+    for name in "abc":
+        Path(name).touch()
+    ignore = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # noqa: E731
+    run = subprocess.run(command, preexec_fn=ignore, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert sorted(lines("called")) == ["a", "b", "c"]
+    assert stride.open("exec.db") == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_task_needs_no_thread_of_the_loop(quiet):
+    """All of them may be busy, also with what waits for the run."""
+    release = threading.Event()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, release.wait, 60)
+        results = await stride.arun(["a", "b"], str.upper, **quiet)
+        assert not busy.done()
+        release.set()
+        return results.to_dict()
+
+    assert asyncio.run(main()) == {"a": "A", "b": "B"}
+
+
+def test_a_cancelled_task_waits_for_no_list(quiet):
+    called, more = [], threading.Event()
+
+    async def main():
+        def files():
+            yield "a"
+            loop.call_soon_threadsafe(task.cancel)
+            more.wait(60)
+            yield "b"
+
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(stride.arun(files(), called.append, **quiet))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not more.is_set()
+
+    asyncio.run(main())
+    more.set()
+    assert called == []
+    assert stride.run(["bystander"], len, **quiet).complete
+
+
+def test_a_list_is_read_no_further_than_its_reader(quiet):
+    stride.run(["bystander"], len, **quiet)
+
+    def files():
+        yield "a"
+        (one,) = _process._active
+        one._child.kill()
+        one.ended.wait()
+        yield "b"
+        raise AssertionError("nobody reads this")
+
+    with pytest.raises(stride.Error, match="killed by signal 9"):
+        stride.run(files(), len, **quiet)
+
+
+def test_a_function_that_closes_the_pipes_ends_the_run(place):
+    text = """
+import os
+import stride
+
+def call(file):
+    os.closerange(3, 100)
+
+stride.run(["a"], call, db="run.db", progress=False)
+"""
+    code, _, err = Script(text).end()
+    assert code == 1 and "Bad file descriptor" in err
+
+
+def test_a_progress_function_that_blocks_does_not_keep_the_run(quiet, monkeypatch, caplog):
+    del quiet["progress"]
+    monkeypatch.setattr(_progress, "PATIENCE", 0.01)
+    never = threading.Event()
+    assert stride.run(["a"], str.upper, progress=lambda status: never.wait(60), **quiet) == {"a": "A"}
+    assert "the progress function does not return" in caplog.text
+    never.set()
+
+
+def test_patched_threads_are_refused(quiet, monkeypatch):
+    """Those of gevent would wait for the main program, which waits for stride."""
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *words: None)
+    with pytest.raises(RuntimeError, match="gevent or eventlet has replaced the threads"):
+        stride.run(["a"], len, **quiet)
+
+
+@pytest.mark.parametrize("setting", ["name", "version"])
+def test_a_name_and_a_version_are_texts(quiet, setting):
+    with pytest.raises(TypeError, match=f"{setting}=3 is a int: use a text"):
+        stride.run(["a"], len, **{setting: 3}, **quiet)
+
+
+def test_an_unknown_class_of_a_verdict_is_named(quiet):
+    def call(file):
+        raise ValueError("no")
+
+    (failure,) = stride.run(["a"], call, classify=lambda error: stride.Verdict("bogus"), **quiet).failures
+    assert "classify returned 'bogus': use one of transient, " in failure.error
+
+
+def test_a_wait_without_an_end_stops_the_run(quiet):
+    def call(file):
+        raise stride.Throttled("later", retry_after=1e25)
+
+    with pytest.raises(stride.Halted):
+        stride.run(["a"], call, options=["--max-wait", "1h"], **quiet)
+    assert status()["attempts"] == 1
+
+
+def test_processes_in_place_of_threads_are_named_so(place, quiet, monkeypatch):
+    Path("several_ways.py").write_text("def call(file):\n    return file.name\n")
+    monkeypatch.syspath_prepend(place)
+    import several_ways
+
+    stride.run(["a"], several_ways.call, **quiet)
+    with pytest.raises(stride.Error, match=r"hint: the calls are made in another way: use processes= as the") as way:
+        stride.run(["a", "b"], several_ways.call, processes=1, **quiet)
+    assert "--" not in str(way.value).partition("nothing was changed")[2]
+    assert stride.run(["a", "b"], several_ways.call, processes=1, accept_change=True, **quiet).complete

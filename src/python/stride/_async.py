@@ -1,8 +1,10 @@
 """A worker whose function is a coroutine function: each call is a task of one event loop."""
 
 import asyncio
+import contextlib
 import os
 import threading
+from collections.abc import Callable
 from typing import Any, Optional
 
 from . import _wire
@@ -30,6 +32,33 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
+
+
+async def in_thread(act: Callable[[], object]) -> None:
+    """Waits for `act` on a thread of its own. Those of the loop's executor may all be busy with the program's work."""
+    loop = asyncio.get_running_loop()
+    end: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: Optional[BaseException]) -> None:
+        if end.done():
+            return
+        if error is None:
+            end.set_result(None)
+        else:
+            end.set_exception(error)
+
+    def work() -> None:
+        raised: Optional[BaseException] = None
+        try:
+            act()
+        except BaseException as error:
+            raised = error
+        # The loop may have been closed meanwhile, also just now.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, raised)
+
+    threading.Thread(target=work, name="stride-list", daemon=True).start()
+    await end
 
 
 class AsyncWorker(Worker):

@@ -29,6 +29,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 # The part of a traceback or of an answer that is kept with a failure.
 MAX_BODY = 4096
 MAX_MESSAGE = 1000
+# Seconds that are as good as no end: three hundred years.
+LONGEST = 1e10
 
 
 class Error(Exception):
@@ -319,10 +321,11 @@ def judge(error: BaseException, own: Optional[Classify]) -> Verdict:
         error = broken
     if given is None or isinstance(given, CallError):
         return classify(error if given is None else given)
+    cls = given.cls if isinstance(given, Verdict) else given
+    if cls not in CLASSES:
+        return classify(ValueError(f"classify returned {cls!r}: use one of {', '.join(CLASSES)}"))
     if isinstance(given, Verdict):
         return given
-    if given not in CLASSES:
-        return classify(ValueError(f"classify returned {given!r}: use one of {', '.join(CLASSES)}"))
     verdict = classify(error)
     # The exception still says when the service wants the next call, and whether this one was sent.
     return verdict._replace(cls=given)
@@ -460,7 +463,9 @@ def _wait(headers: dict[str, str]) -> Optional[float]:
 
 
 def seconds(wait: Optional[float]) -> Optional[float]:
-    """Returns a wait that is not in the past, and None for one that never ends. What is no float stays."""
+    """Returns a wait that stride can have, and None for one that is no number. What is neither int nor float stays."""
+    if isinstance(wait, (int, float)) and LONGEST < wait < math.inf:
+        return LONGEST
     if not isinstance(wait, float):
         return wait
     return max(0.0, wait) if math.isfinite(wait) else None

@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 
 from . import _wire
 from ._results import Name
+from ._stop import End
 
 File = Union[Name, Mapping[str, Any]]
 
@@ -35,12 +36,14 @@ class FileList:
         """Returns the options that describe the list."""
         return ["--list-format", "jsonl", "--key-column", self._key] if self._rows else ["-0"]
 
-    def parts(self) -> Iterator[bytes]:
-        """Yields the list in parts."""
+    def parts(self, reader: End) -> Iterator[bytes]:
+        """Yields the list in parts, until its reader has ended."""
         encode = self._row if self._rows else self._name
         part: list[bytes] = []
         size = 0
         for position, file in enumerate(self._files):
+            if reader.has_come:
+                return
             try:
                 line = encode(file, position)
             except (TypeError, KeyError, ValueError) as error:

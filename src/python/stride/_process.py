@@ -1,5 +1,6 @@
 """Starts ``stride`` with this program as its worker, gives it the list, and waits for its end."""
 
+import _thread
 import atexit
 import fcntl
 import json
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 from collections import deque
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -88,6 +90,15 @@ class Process:
             raise TypeError('options is a text: use a list, ["--flag", "value"]')
         if not callable(call):
             raise TypeError(f"call is a {type(call).__name__}, not a function")
+        for setting in ("name", "version"):
+            given = settings.get(setting)
+            if given is not None and not isinstance(given, str):
+                raise TypeError(f"{setting}={given!r} is a {type(given).__name__}: use a text")
+        if not isinstance(_thread.start_new_thread, types.BuiltinFunctionType):
+            raise RuntimeError(
+                "gevent or eventlet has replaced the threads of this program, and those of stride would never run: "
+                "call stride in a program that does not patch them"
+            )
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             raise RuntimeError(
                 "this program ignores SIGCHLD, so it cannot learn how stride ends: "
@@ -136,6 +147,8 @@ class Process:
         """Runs to the end beside the tasks of the running loop."""
         import asyncio
 
+        from ._async import in_thread
+
         loop = asyncio.get_running_loop()
         end = loop.create_future()
 
@@ -149,15 +162,19 @@ class Process:
         try:
             with ctrl_c_later():
                 self._start(loop)
-            await loop.run_in_executor(None, self._feed)
+            await in_thread(self._feed)
             await asyncio.shield(end)
         except asyncio.CancelledError:
-            self.stop(now=False)
+            if self._feeds is None:
+                self.stop(now=False)
+            else:
+                # stride waits for the rest of the list, and no call has begun.
+                self._child.kill()
             try:
                 await asyncio.shield(end)
             except asyncio.CancelledError:
                 self.stop(now=True)
-                await loop.run_in_executor(None, self._give_up)
+                await in_thread(self._give_up)
             raise
         except BaseException:
             if self in _active:
@@ -298,7 +315,7 @@ class Process:
         if self.files is None or feeds is None:
             return
         try:
-            for part in self.files.parts():
+            for part in self.files.parts(self.ended):
                 rest = memoryview(part)
                 try:
                     while rest:

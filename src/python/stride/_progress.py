@@ -12,6 +12,8 @@ log = logging.getLogger("stride")
 
 # Between two lines where there is no bar.
 EVERY = 10.0
+# Seconds for which the end of the run waits for the progress function.
+PATIENCE = 5.0
 
 
 class Status(NamedTuple):
@@ -81,7 +83,9 @@ class Display:
     def end(self) -> None:
         """Shows the last status, and waits for that."""
         self._told.put(None)
-        self._thread.join()
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            log.warning("the progress function does not return; the run ends without it")
 
     def _live(self) -> None:
         is_over = False

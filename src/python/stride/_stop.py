@@ -16,26 +16,26 @@ class End:
     """
 
     def __init__(self) -> None:
-        self._has_come = False
+        self.has_come = False
         self._lock = threading.Lock()
         self._lock.acquire()
 
     def set(self) -> None:
         """Ends all waits. It is called once."""
-        self._has_come = True
+        self.has_come = True
         self._lock.release()
 
     def wait(self, timeout: Optional[float] = None) -> bool:
         """Waits, at most so many seconds, and returns whether the event has come."""
         end = None if timeout is None else time.monotonic() + timeout
-        while not self._has_come:
+        while not self.has_come:
             # A wait that was interrupted may have the lock, so none relies on it alone.
             left = 1.0 if end is None else min(1.0, end - time.monotonic())
             if left <= 0:
                 break
             if self._lock.acquire(timeout=left):
                 self._lock.release()
-        return self._has_come
+        return self.has_come
 
 
 @contextlib.contextmanager

@@ -235,6 +235,8 @@ class ThreadWorker(Worker):
     def _warn(self) -> None:
         hanging = self.hanging()
         names = [repr(name) for call, name in hanging.items() if call not in self._named]
+        if not names:
+            return
         self._named.update(hanging)
         log.warning(
             "another thread starts, number %d of at most %d, because calls hang after their timeout: %s",
