@@ -389,6 +389,26 @@ fn another_source_is_told_once_and_accepted() {
 }
 
 #[test]
+fn a_refusal_of_its_calls_is_told_in_its_terms() {
+    let (place, bystander) = place();
+    place.write("list", place.texts(60).join("\n"));
+    let words = run(&["--files-from", "list"]);
+    let mut started = Started::greeted(&place, &words, hello(1));
+    loop {
+        let order = started.order();
+        if order["t"] == "bye" {
+            break;
+        }
+        started
+            .send(json!({"t": "fail", "id": order["id"], "class": "auth", "message": "bad key"}));
+    }
+    let (code, said) = started.end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("in Python, raise stride.Rejected"), "{said}");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn only_the_program_itself_goes_on_with_its_run() {
     let (place, bystander) = place();
     place.write("list", "a\n");
