@@ -10,12 +10,13 @@ use super::error::{Result, StoreError, doing, failed};
 use super::forget;
 use super::identity;
 use super::loaded::{Loaded, NewJob, RowUse};
+use super::progress;
 use super::redo::redo;
 use super::renew::renew;
 use super::statement::{all, execute};
 use super::values::{optional_path, path_from_sql, path_to_sql, shift};
 use crate::event::Counts;
-use crate::job::{Checksum, Columns, FileName, JobState};
+use crate::job::{Checksum, Columns, FileName, JobId, JobState};
 
 /// Most names that are given as examples.
 const EXAMPLES: usize = 3;
@@ -120,14 +121,14 @@ impl<'c> Extension<'c> {
         add_example(&mut self.loaded.forgotten_examples, name);
     }
 
-    /// Sets a job's row. A list has one row for each job. A done job keeps that of its call if its result depends on the
-    /// difference, unless it is to be called again.
+    /// Sets a job's row. A list has one row for each job. A job that is done or submitted keeps that of its call if its result
+    /// depends on the difference, unless it is to be called again.
     fn describe(&mut self, id: i64, columns: &str, job: &NewJob<'_>) -> Result<()> {
         let row = StoredRow {
             fields: columns.to_owned(),
             file: job.file.cloned(),
         };
-        let (is_done, stored) = self.row(id)?;
+        let (is_called, stored) = self.row(id)?;
         if let Some(first) = self.rows.first(id) {
             let is_same = match self.rows.refused.get(&id) {
                 Some(refused) => *refused == row.checksum(),
@@ -146,10 +147,10 @@ impl<'c> Extension<'c> {
             return Ok(());
         }
         let decides = self.decides(stored.as_ref(), &row)?;
-        if decides && !is_done {
+        if decides && !is_called {
             self.loaded.renewed += renew(self.connection, Some(id))?;
         }
-        if decides && is_done {
+        if decides && is_called {
             let is_forgotten = self.forgotten.contains(id);
             if is_forgotten || !self.calls_again {
                 if !is_forgotten {
@@ -160,8 +161,11 @@ impl<'c> Extension<'c> {
                 return Ok(());
             }
             let before = self.counts;
-            redo(self.connection, id)?;
-            shift(&mut self.counts, JobState::Done, JobState::Pending, 1)?;
+            if redo(self.connection, id)? {
+                shift(&mut self.counts, JobState::Done, JobState::Pending, 1)?;
+            } else {
+                progress::restart(self.connection, &mut self.counts, JobId(id))?;
+            }
             add_counts(self.connection, &before, &self.counts)?;
             self.loaded.again += 1;
         }
@@ -183,9 +187,10 @@ impl<'c> Extension<'c> {
         Ok(!self.row_use.is_same(&read(stored)?, &read(Some(row))?))
     }
 
-    /// Returns whether a job is done, also if it was forgotten then, and its row.
+    /// Returns whether a job is done or submitted, also if it was forgotten then, and its row.
     fn row(&self, id: i64) -> Result<(bool, Option<StoredRow>)> {
-        let sql = "SELECT 2 = CASE work.state WHEN 5 THEN forgotten.state ELSE work.state END, fields, input
+        let sql = "SELECT 2 = CASE work.state WHEN 5 THEN forgotten.state ELSE work.state END
+                          OR EXISTS (SELECT 1 FROM progress WHERE progress.job = work.job), fields, input
                    FROM work LEFT JOIN columns USING (job) LEFT JOIN forgotten USING (job) WHERE work.job = ?1";
         let read = |row: &rusqlite::Row<'_>| {
             let file = optional_path(row, 2)?;

@@ -5,9 +5,10 @@ use rusqlite::{Connection, Row, params};
 use super::body::{Inserted, Table, fill};
 use super::error::{Result, doing};
 use super::statement::{all, execute, value};
-use super::values::milliseconds;
+use super::values::{milliseconds, shift, state_from_sql};
 use super::writer::Store;
-use crate::job::{Answer, AttemptId, JobId, Step, StepAnswer, StepKind};
+use crate::event::Counts;
+use crate::job::{Answer, AttemptId, JobId, JobState, Step, StepAnswer, StepKind};
 
 const READING: &str = "reading how far a file is";
 const RECORDING: &str = "recording a step";
@@ -121,6 +122,22 @@ pub(super) fn begin_anew(connection: &Connection, job: JobId) -> Result<()> {
     let sql = "DELETE FROM step_answer WHERE job = ?1";
     execute(connection, sql, [job.0], RECORDING)?;
     end(connection, job)
+}
+
+/// Makes a submitted job that is not running pending, from the first step on.
+pub(super) fn restart(connection: &Connection, counts: &mut Counts, job: JobId) -> Result<()> {
+    let sql = "SELECT state FROM work WHERE job = ?1 AND (state = 3 OR state = 4 OR state = 6)";
+    let read = |row: &Row<'_>| state_from_sql(row.get(0)?);
+    for from in all(connection, sql, [job.0], RECORDING, read)? {
+        let sql =
+            "UPDATE work SET state = 0, not_before = NULL, charged = 0, crashes = 0, lane = NULL,
+                          generation = generation + 1
+                   WHERE job = ?1";
+        execute(connection, sql, [job.0], RECORDING)?;
+        shift(counts, from, JobState::Pending, 1)?;
+        begin_anew(connection, job)?;
+    }
+    Ok(())
 }
 
 /// Forgets how far a job is, because it is done.

@@ -59,7 +59,7 @@ pub(crate) fn report_loaded(
     intake.slips(survey).into_iter().for_each(note);
     report_renewed(loaded.renewed, "the list has other columns", terminal);
     if loaded.outdated > 0 {
-        let files = counted(loaded.outdated, "done file");
+        let files = counted(loaded.outdated, "file");
         terminal.warn(&format!(
             "{files} kept the columns of the call, which differ from the list's: {}",
             some(&loaded.outdated_examples, loaded.outdated)

@@ -42,7 +42,7 @@ fn a_corrected_column_reaches_done_files_if_the_calls_use_it() {
     let calls_again =
         "--files-from list.csv --retry-changed   calls them again with the list's columns";
     let ran = ran
-        .says("1 done file kept the columns of the call, which differ from the list's: a\n")
+        .says("1 file kept the columns of the call, which differ from the list's: a\n")
         .says(calls_again);
     assert!(!ran.stderr.contains("pending again"), "{}", ran.stderr);
     assert_eq!(
@@ -68,7 +68,7 @@ fn a_corrected_column_reaches_done_files_if_the_calls_use_it() {
         .expect(0);
     run(corrected, &[])
         .expect(0)
-        .says("1 done file kept the columns of the call, which differ from the list's: c\n");
+        .says("1 file kept the columns of the call, which differ from the list's: c\n");
     assert_eq!(api.requests(), called);
     // The file itself has changed.
     place.write("b", "longer");

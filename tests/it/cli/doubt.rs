@@ -174,7 +174,7 @@ fn a_saved_answer_belongs_to_the_row_of_its_call() {
         .stride(&run)
         .expect(0)
         .says("recorded 1 result")
-        .says("1 done file kept the columns of the call, which differ from the list's: a");
+        .says("1 file kept the columns of the call, which differ from the list's: a");
     assert_eq!(api.requests(), 2);
     let exported = place.stride(&["export", "--db", "new.db"]).expect(0);
     assert_eq!(exported.json()["a"], json!({"t": "hello"}));

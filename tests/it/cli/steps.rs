@@ -732,3 +732,47 @@ fn a_later_request_that_sends_an_edited_file_has_a_new_key() {
         assert_eq!(keys[0] != keys[1], renews, "{sends}: {keys:?}");
     }
 }
+
+/// A row is corrected while its file waits: its submission has sent the old one.
+#[test]
+fn a_row_that_is_corrected_while_its_file_waits_is_told() {
+    let ready = Arc::new(AtomicBool::new(false));
+    let is_ready = Arc::clone(&ready);
+    let api = FakeApi::start(move |request| match request.method.as_str() {
+        "POST" => Reply::json(json!({"id": 7})),
+        _ if is_ready.load(Ordering::SeqCst) => Reply::json(json!({"status": "done"})),
+        _ => Reply::json(json!({"status": "running"})),
+    });
+    let place = Place::new();
+    let then = format!("{}/jobs/{{answer.id}}", api.url());
+    let run = ["run", "--files-from", "l.csv", "--key-column", "id"];
+    let call = ["--url", &api.url(), "--json", r#"{"t": "{col.text}"}"#];
+    let polls = [
+        "--then",
+        &then,
+        "--poll-until",
+        UNTIL,
+        "--poll-every",
+        "50ms",
+    ];
+    let typed = [&run[..], &call[..], &polls[..]].concat();
+    place.write("l.csv", "id,text\na,hello\n");
+    let submits = [&typed[..], &["--submit-only"]].concat();
+    place.stride(&submits).expect(75);
+    ready.store(true, Ordering::SeqCst);
+    place.write("l.csv", "id,text\na,goodbye\n");
+    let again = [&typed[..], &["--retry-changed", "--submit-only"]].concat();
+    place
+        .stride(&submits)
+        .says("1 file kept the columns of the call, which differ from the list's: a\n");
+    place.write("l.csv", "id,text\na,hello\nb,x\n");
+    ready.store(false, Ordering::SeqCst);
+    place.stride(&submits).expect(75);
+    place.write("l.csv", "id,text\na,hello\nb,y\n");
+    ready.store(true, Ordering::SeqCst);
+    place.stride(&again).expect(0);
+    let log = api.log();
+    let sent = log.iter().filter(|logged| logged.request.method == "POST");
+    assert_eq!(sent.count(), 3, "b is submitted again with its new row");
+    place.stride(&["verify"]).expect(0);
+}
