@@ -8,6 +8,8 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
     match outcome {
         Outcome::Succeeded(_) | Outcome::Advanced { .. } => Signal::Accepted,
         Outcome::NotReady { .. } => Signal::Answered,
+        // Only an answer names the host that could not be reached.
+        Outcome::Failed(failure) if is_unsent(failure.kind) => Signal::Unsent,
         Outcome::Failed(failure) => failed(failure, cause),
         // This machine failed, not the service.
         Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
@@ -32,6 +34,14 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
         }
         Outcome::Unsendable(_) | Outcome::Interrupted => Signal::Unsent,
     }
+}
+
+/// Returns whether no connection was made, by the kind of a failure.
+fn is_unsent(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::Dns | FailureKind::DnsTemporary | FailureKind::Tls | FailureKind::Unreachable
+    )
 }
 
 fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {

@@ -105,11 +105,7 @@ impl Resolve for Known {
         let Some(named_by) = target.named_by.filter(|_| is_target) else {
             return found;
         };
-        let is_given = self.addresses.has(&named_by);
-        Box::pin(async move {
-            let found = check_addresses(&target.host, found.await?, &named_by, is_given);
-            Ok(found.await?)
-        })
+        Box::pin(async move { Ok(check_addresses(&target.host, found.await?, &named_by)?) })
     }
 }
 

@@ -309,6 +309,7 @@ impl AsyncHttpCaller {
             seen: self.seen.as_ref(),
             is_out: Cell::new(false),
             redirected: Cell::new(false),
+            is_own: Cell::new(true),
         };
         let outcome = exchange.run(&mut self.timer, cancel).await;
         self.idle_since = Some(Instant::now());

@@ -1,5 +1,6 @@
 //! Sets up the requests of a plan and their connections.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ impl StepPlan {
                     None => StepKind::Write,
                 },
                 poll: rule.map(PollValidator::new).transpose()?,
-                is_led_on: false,
+                headers: BTreeSet::new(),
                 connection: 0,
             })
         });
@@ -53,8 +54,9 @@ impl Plan {
     ) -> Result<(), PlanError> {
         let all = self.keys.iter().map(Keys::current);
         let all: Vec<Arc<Filled>> = all.collect();
-        for step in all[0].messages.iter().flat_map(Message::led_on_by) {
-            self.steps[step].is_led_on = true;
+        let taken = all[0].messages.iter();
+        for (step, header) in taken.flat_map(Message::headers_of_answers) {
+            self.steps[step].headers.insert(header);
         }
         let mut targets = Vec::new();
         for current in &all {

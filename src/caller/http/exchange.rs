@@ -2,13 +2,14 @@
 //! sent.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, Url};
 
 use super::error::root_cause;
 use super::headers::{ResponseHead, lossy};
-use super::inside::{check_host, kept_outside};
+use super::inside::{check_host, is_host_inside, is_inside, kept_outside};
 use super::judge::{Judge, Received};
 use super::message::Trust;
 use super::plan::{Clients, Connection};
@@ -43,6 +44,8 @@ pub(super) struct Exchange<'c> {
     pub(super) is_out: Cell<bool>,
     /// A redirect was followed.
     pub(super) redirected: Cell<bool>,
+    /// A URL of the user names the origin of the latest request.
+    pub(super) is_own: Cell<bool>,
 }
 
 impl Exchange<'_> {
@@ -100,7 +103,15 @@ impl Exchange<'_> {
     /// request was never sent.
     fn after_redirects(&self, outcome: Outcome) -> Outcome {
         if !self.redirected.get() {
-            return outcome;
+            return match outcome {
+                // Only this job's answer names the host, so nothing follows for other jobs.
+                Outcome::Unreachable(failure)
+                    if !self.is_own.get() && failure.kind != FailureKind::Proxy =>
+                {
+                    Outcome::Failed(failure)
+                }
+                outcome => outcome,
+            };
         }
         let after_redirect = |failure: Failure| Failure {
             message: format!("after a redirect: {}", failure.message),
@@ -145,7 +156,7 @@ impl Exchange<'_> {
         let mut is_foreign = trust.is_foreign;
         let mut redirects = Redirects::new(request.method(), request.url(), is_foreign, transport);
         loop {
-            self.aim_at(request.url(), &trust).await?;
+            self.aim_at(request.url(), &trust)?;
             self.reuse.prepare(&mut request);
             let response = match self.clients.of(is_foreign).execute(request).await {
                 Ok(response) => response,
@@ -155,7 +166,8 @@ impl Exchange<'_> {
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
-            let from = redirects.host();
+            let is_inside = self.is_inside(redirects.target(), response.remote_addr());
+            let from = redirects.target().host_str().unwrap_or_default().to_owned();
             let Some(hop) = redirects.next(&self.judge, response.status(), response.headers())
             else {
                 return receive(&self.judge, response, self.attempt.repeat, is_foreign).await;
@@ -165,9 +177,9 @@ impl Exchange<'_> {
                 self.remark_on_body(response.status(), &hop);
             }
             is_foreign = hop.strayed;
-            let is_own = self.is_own(&hop.target);
+            trust.is_own = self.is_own(&hop.target);
             (request, _) = self.request(Some(hop)).await?;
-            trust.named_by = (!is_own).then_some(from);
+            trust.named_by = (!trust.is_own && !is_inside).then_some(from);
         }
     }
 
@@ -183,15 +195,25 @@ impl Exchange<'_> {
         origins.is_own(&self.judge.filled, self.job, &source, url)
     }
 
+    /// Returns whether an answer came from this machine or a private network: by the words of its URL, or by the address of
+    /// the connection. An address of `--resolve` stands for the public one.
+    fn is_inside(&self, url: &Url, peer: Option<SocketAddr>) -> bool {
+        let (host, connection) = (url.host_str().unwrap_or_default(), self.connection());
+        let is_peer_inside = || {
+            let is_direct = !connection.addresses.has(host) && connection.proxies.of(url).is_none();
+            is_direct && peer.is_some_and(|peer| is_inside(peer.ip()))
+        };
+        is_host_inside(host) || is_peer_inside()
+    }
+
     /// Records the target for the resolver. Refuses an address that a service must not lead to.
-    async fn aim_at(&self, url: &Url, trust: &Trust) -> Result<(), Outcome> {
+    fn aim_at(&self, url: &Url, trust: &Trust) -> Result<(), Outcome> {
         let host = url.host_str().unwrap_or_default();
         let named_by = trust.named_by.clone();
         if let Some(named_by) = &named_by {
-            let is_given = self.connection().addresses.has(named_by);
-            let checked = check_host(host, named_by, is_given);
-            checked.await.map_err(|inside| inside.outcome())?;
+            check_host(host, named_by).map_err(|inside| inside.outcome())?;
         }
+        self.is_own.set(trust.is_own);
         *self.progress.target() = Target {
             host: host.to_owned(),
             port: url.port_or_known_default().unwrap_or_default(),

@@ -60,7 +60,7 @@ impl Header {
             };
             let private = settings::is_sensitive(&header.name)
                 || !matches!(header.value, HeaderValue::Template(_) | HeaderValue::Absent)
-                || value.as_ref().is_some_and(Template::has_reference);
+                || value.as_ref().is_some_and(is_credential);
             headers.push(Self {
                 name,
                 label,
@@ -114,6 +114,7 @@ impl Header {
         let Some(value) = &self.value else {
             return Ok(None);
         };
+        value.refuse_empty(job)?;
         let value = value.fill(Encoding::Plain, job, source)?;
         let value = Value::from_bytes(&value).map_err(|_| {
             let name = &self.name;
@@ -122,6 +123,18 @@ impl Header {
         })?;
         Ok(Some(value))
     }
+}
+
+/// Authentication schemes (RFC 9110, section 11.1), and words of services for them, in lower case.
+const SCHEMES: [&str; 6] = ["bearer ", "basic ", "token ", "key ", "apikey ", "digest "];
+
+/// Returns whether a value is a credential, whatever its header is called.
+fn is_credential(value: &Template) -> bool {
+    let first = value.literals().next().filter(|_| value.begins_with_text());
+    let first = first.unwrap_or_default().trim_start().to_ascii_lowercase();
+    value.has_reference()
+        || SCHEMES.iter().any(|scheme| first.starts_with(scheme))
+        || value.literals().any(settings::has_key)
 }
 
 /// Replaces references in a header's value.

@@ -21,11 +21,15 @@ pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// Returns headers as a JSON object from lower-case name to value. Joins headers of one name as a list (RFC 9110,
 /// section 5.3).
-pub(super) fn as_json(headers: &HeaderMap, show: &dyn Fn(&HeaderValue) -> String) -> String {
+pub(super) fn as_json(
+    headers: &HeaderMap,
+    show: &dyn Fn(&HeaderName, &HeaderValue) -> String,
+) -> String {
     let object: serde_json::Map<_, _> = headers
         .keys()
         .map(|name| {
-            let values: Vec<String> = headers.get_all(name).iter().map(show).collect();
+            let values = headers.get_all(name).iter().map(|value| show(name, value));
+            let values: Vec<String> = values.collect();
             (name.as_str().to_owned(), values.join(", ").into())
         })
         .collect();

@@ -1,13 +1,12 @@
 //! Keeps addresses from answers of public services outside of this machine and of private networks.
 
-use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv6Addr};
 
 use reqwest::dns::Addrs;
 use thiserror::Error;
 
 use super::error::unsafe_url;
 use super::unreachable::causes;
-use crate::caller::aside::aside;
 use crate::job::Outcome;
 
 /// Returns whether a name is that of this machine on every system.
@@ -25,6 +24,13 @@ pub(super) struct LeadsInside {
 }
 
 impl LeadsInside {
+    fn new(host: &str, named_by: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            named_by: named_by.to_owned(),
+        }
+    }
+
     /// Returns the outcome of an attempt that must not connect.
     pub(super) fn outcome(&self) -> Outcome {
         let host = &self.host;
@@ -43,57 +49,31 @@ pub(super) fn kept_outside(error: &(dyn std::error::Error + 'static)) -> Option<
     found.next().map(LeadsInside::outcome)
 }
 
-/// Refuses a host that is an address inside, if a public host names it.
-pub(super) async fn check_host(
-    host: &str,
-    named_by: &str,
-    is_given: bool,
-) -> Result<(), LeadsInside> {
-    match literal(host).is_some_and(is_inside) || is_local(host) {
-        true => check_inside(host, named_by, is_given).await,
+/// Refuses a host that is inside by its own words, if a public host names it.
+pub(super) fn check_host(host: &str, named_by: &str) -> Result<(), LeadsInside> {
+    match is_host_inside(host) {
+        true => Err(LeadsInside::new(host, named_by)),
         false => Ok(()),
     }
 }
 
-/// Refuses addresses of a host that are inside, if a public host names it.
-pub(super) async fn check_addresses(
+/// Refuses addresses of a host that are inside, if a public host names it. The connection is made to these.
+pub(super) fn check_addresses(
     host: &str,
     found: Addrs,
     named_by: &str,
-    is_given: bool,
 ) -> Result<Addrs, LeadsInside> {
     let found: Vec<_> = found.collect();
-    if found.iter().any(|address| is_inside(address.ip())) {
-        check_inside(host, named_by, is_given).await?;
-    }
-    Ok(Box::new(found.into_iter()))
-}
-
-async fn check_inside(host: &str, named_by: &str, is_given: bool) -> Result<(), LeadsInside> {
-    match is_host_inside(named_by, is_given).await {
-        true => Ok(()),
-        false => Err(LeadsInside {
-            host: host.to_owned(),
-            named_by: named_by.to_owned(),
-        }),
+    match found.iter().any(|address| is_inside(address.ip())) {
+        true => Err(LeadsInside::new(host, named_by)),
+        false => Ok(Box::new(found.into_iter())),
     }
 }
 
-/// Returns whether a host is inside itself. One whose address is given (`--resolve`) is taken for the public one of its
-/// name.
-async fn is_host_inside(host: &str, is_given: bool) -> bool {
-    if let Some(address) = literal(host) {
-        return is_inside(address);
-    }
-    if is_local(host) || is_given {
-        return is_local(host);
-    }
-    let host = host.to_owned();
-    aside(move || {
-        let found = (host.as_str(), 0).to_socket_addrs();
-        found.is_ok_and(|mut found| found.any(|address| is_inside(address.ip())))
-    })
-    .await
+/// Returns whether a host is inside by its own words. What its name resolves to does not count: its owner could name an
+/// address inside for that alone.
+pub(super) fn is_host_inside(host: &str) -> bool {
+    is_local(host) || literal(host).is_some_and(is_inside)
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
@@ -101,7 +81,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 }
 
 /// Returns whether an address is one of this machine, a link or a private network (RFC 6890).
-fn is_inside(address: IpAddr) -> bool {
+pub(super) fn is_inside(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [first, second, ..] = v4.octets();

@@ -65,7 +65,9 @@ pub(super) struct Message {
 pub(super) struct Trust {
     /// It gets no credentials.
     pub(super) is_foreign: bool,
-    /// The host whose answer names it, if no URL of the user names its origin.
+    /// A URL of the user names its origin.
+    pub(super) is_own: bool,
+    /// The public host whose answer names it, if no URL of the user does.
     pub(super) named_by: Option<String>,
 }
 
@@ -73,6 +75,7 @@ impl Trust {
     /// The user names the origin.
     pub(super) const OWN: Self = Self {
         is_foreign: false,
+        is_own: true,
         named_by: None,
     };
 }
@@ -169,14 +172,14 @@ impl Message {
         Ok(self)
     }
 
-    /// Returns the indices of the requests whose answers' `Location` this one uses.
-    pub(super) fn led_on_by(&self) -> Vec<usize> {
+    /// Returns the headers of earlier answers that this request uses, each with the index of the answer.
+    pub(super) fn headers_of_answers(&self) -> Vec<(usize, String)> {
         let values = self.headers.iter();
         let values = values.filter_map(|header| header.value.as_ref());
         let parts = self.query.iter().chain(self.content.parts());
         let parts = parts.map(|part| &part.template);
         let templates = values.chain(parts).chain([&self.url]);
-        templates.flat_map(Template::led_on_by).collect()
+        templates.flat_map(Template::headers_of_answers).collect()
     }
 
     /// Replaces references by their values.

@@ -7,6 +7,7 @@
 use reqwest::Url;
 
 use super::error::{PlanError, unsafe_url};
+use super::inside::is_host_inside;
 use super::keys::Filled;
 use super::message::{Built, Trust};
 use super::network::is_loopback;
@@ -105,9 +106,11 @@ impl Origins {
             }));
         }
         let by = by.host_str().unwrap_or_default();
+        let is_guarded = !is_own && !is_host_inside(by);
         Ok(Trust {
             is_foreign: true,
-            named_by: (!is_own).then(|| by.to_owned()),
+            is_own,
+            named_by: is_guarded.then(|| by.to_owned()),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A checked request and the settings of its calls, shared by all callers of a run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,8 +57,8 @@ pub(super) struct Plan {
 pub(super) struct StepPlan {
     pub(super) kind: StepKind,
     pub(super) poll: Option<PollValidator>,
-    /// A later request takes the answer's `Location`, so a redirect is an answer like any other.
-    pub(super) is_led_on: bool,
+    /// The headers of the answer that later requests take, in lower case.
+    pub(super) headers: BTreeSet<String>,
     /// The index of its connection.
     pub(super) connection: usize,
 }

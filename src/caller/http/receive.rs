@@ -167,7 +167,7 @@ impl AnswerHead<'_> {
         needs_headers: bool,
         evaluate: impl FnOnce(&Judge, &Reply<'_>) -> T + Send + 'static,
     ) -> T {
-        let headers = needs_headers.then(|| as_json(&self.headers, &lossy));
+        let headers = needs_headers.then(|| as_json(&self.headers, &|_, value| lossy(value)));
         let (judge, status) = (self.judge.clone(), self.status);
         aside(move || {
             let reply = Reply {
@@ -251,9 +251,14 @@ impl AnswerHead<'_> {
             || plan.validator.needs_headers()
             || retry_after.is_some_and(RetryAfter::needs_headers)
             || poll.is_some_and(PollValidator::needs_headers);
-        let masked = |value: &_| secrets.mask_text(&lossy(value));
+        // A later request sends what the service has said, even if a secret is a part of it.
+        let taken = &self.judge.step_plan().headers;
+        let masked = |name: &HeaderName, value: &_| match taken.contains(name.as_str()) {
+            true => lossy(value),
+            false => secrets.mask_text(&lossy(value)),
+        };
         Ok(Received {
-            headers: needs.then(|| as_json(&self.headers, &lossy)),
+            headers: needs.then(|| as_json(&self.headers, &|_, value| lossy(value))),
             coding: text(&self.headers, &CONTENT_ENCODING)
                 .filter(|coding| !coding.eq_ignore_ascii_case("identity")),
             wait: self.signs.wait,

@@ -72,9 +72,9 @@ impl<'t> Redirects<'t> {
         }
     }
 
-    /// Returns the host of the latest request.
-    pub(super) fn host(&self) -> String {
-        self.latest.target.host_str().unwrap_or_default().to_owned()
+    /// Returns the URL of the latest request.
+    pub(super) fn target(&self) -> &Url {
+        &self.latest.target
     }
 
     /// Returns the request that a redirect asks for (RFC 9110, section 15.4), or `None` if the answer must not be

@@ -10,7 +10,7 @@ use super::message::Message;
 use super::plan::StepPlan;
 use super::redirect::FOLLOWED;
 use crate::job::{Answer, Class, Failure, FailureKind, Outcome, said, shortened};
-use crate::validate::{PollValidator, Readiness, Reply};
+use crate::validate::{Readiness, Reply};
 
 /// The maximum length of a service's words for a job's state, in characters.
 const LONGEST_WORDS: usize = 60;
@@ -40,9 +40,15 @@ impl Judge {
             || classify::is_good(&self.plan.rules, status, is_named)
     }
 
-    /// Returns whether a later request takes the address that a redirect names.
+    /// Returns whether a redirect is an answer like any other, because a later request takes its address: that of a poll,
+    /// which the expressions judge, and 303, which has the result elsewhere (RFC 9110, section 15.4.4).
     fn leads_on(&self, status: u16) -> bool {
-        self.step_plan().is_led_on && FOLLOWED.contains(&status)
+        let step = self.step_plan();
+        let is_one = match step.poll {
+            Some(_) => FOLLOWED.contains(&status),
+            None => status == 303,
+        };
+        is_one && step.headers.contains("location")
     }
 
     /// Returns the outcome of an answer that does not end the job, or the answer of the last request, to be judged by the
@@ -63,21 +69,29 @@ impl Judge {
                     ..self.failure(class, kind, message)
                 }))
             };
-            let outcome = match self.readiness(poll, &received, &body) {
-                Readiness::Ready => None,
-                Readiness::NotReady => Some(Outcome::NotReady {
+            let redirect = answer.status.filter(|status| FOLLOWED.contains(status));
+            let readiness = poll.readiness(&self.reply(&received), &body);
+            let outcome = match (readiness, redirect) {
+                (Readiness::Ready, _) => None,
+                (Readiness::NotReady | Readiness::Unclear(_), Some(status)) => {
+                    let message = format!(
+                        "HTTP {status}: this redirect is not followed, and --poll-until is not true of it"
+                    );
+                    Some(failure(Class::Rejected, FailureKind::Redirect, &message)?)
+                }
+                (Readiness::NotReady, None) => Some(Outcome::NotReady {
                     status: answer.status,
                     wait: received.stated,
                     words: self.filled.secrets.mask_text(&state(answer, &body)),
                     hint: answer.hint.clone(),
                 }),
-                Readiness::JobFailed => {
+                (Readiness::JobFailed, _) => {
                     let words = said(&self.beginning(&answer.body)?);
                     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
                     let message = format!("the service says that the job failed: {words}");
                     Some(failure(Class::Rejected, FailureKind::JobFailed, &message)?)
                 }
-                Readiness::Unclear(message) => Some(failure(
+                (Readiness::Unclear(message), None) => Some(failure(
                     Class::BadResponse,
                     FailureKind::NotSuccessful,
                     &message,
@@ -109,14 +123,6 @@ impl Judge {
             body: &answer.body,
             has_body: self.has_body,
         }
-    }
-
-    fn readiness(&self, poll: &PollValidator, received: &Received, body: &[u8]) -> Readiness {
-        let answer = &received.answer;
-        if answer.status.is_some_and(|status| self.leads_on(status)) {
-            return Readiness::Ready;
-        }
-        poll.readiness(&self.reply(received), body)
     }
 }
 

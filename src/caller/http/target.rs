@@ -85,6 +85,7 @@ impl Message {
         source: &Source,
         base: &dyn Fn(usize) -> Result<Url, Outcome>,
     ) -> Result<Url, Outcome> {
+        self.url.refuse_empty(job)?;
         let (named, rest) = self.url.split_answer();
         let refused = |error: &str| {
             let message = match named {
@@ -99,9 +100,6 @@ impl Message {
         }
         if let Some(field) = named {
             let mut whole = field.text(job)?.trim_ascii().to_vec();
-            if whole.is_empty() {
-                return Err(refused("it is empty"));
-            }
             whole.append(&mut text);
             text = whole;
         }

@@ -161,6 +161,11 @@ fn a_request_lacks_a_value_without_a_call() {
     for (body, path, says) in [
         ("{}", "id", "{answer.id} is missing in the answer of step 1"),
         (
+            r#"{"id": " "}"#,
+            "id",
+            "{answer.id} is empty in the answer of step 1",
+        ),
+        (
             r#"{"id": null}"#,
             "id",
             "{answer.id} is null in the answer of step 1",
@@ -313,6 +318,69 @@ fn a_303_leads_to_the_next_request_with_and_without_following() {
     assert_eq!(failed(client.last()).kind, FailureKind::Redirect);
 }
 
+/// A redirect to a login page is no sign that a job is ready.
+#[test]
+fn a_redirect_of_a_poll_is_judged_by_the_expressions() {
+    for status in [301, 302, 303, 307] {
+        let api = FakeApi::start(move |request| match request.target.as_str() {
+            "/" => Reply::status(202).header("Location", "/status"),
+            "/status" => Reply::status(status).header("Location", "/login"),
+            _ => Reply::json(1),
+        });
+        let client = Client::post(&format!("{}/", api.url()))
+            .polled(get("{header.location}"), "$status == 303", None)
+            .then(get("{header.location}"));
+        match status {
+            303 => drop(succeeded(client.last())),
+            _ => {
+                assert_eq!(failed(client.last()).kind, FailureKind::Redirect);
+                assert_eq!(api.requests(), 2);
+            }
+        }
+    }
+    let api = FakeApi::start(|_| Reply::status(302).header("Location", "/login"));
+    let client = Client::post(&api.url()).then(get("{header.location}"));
+    assert_eq!(failed(client.last()).kind, FailureKind::Redirect);
+}
+
+/// The service's own words lead on, also if they have a secret in them. Other headers are masked.
+#[test]
+fn a_secret_in_a_header_that_a_request_takes_is_sent_as_received() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/" => Reply::status(202)
+            .header("Location", format!("/jobs?code={SECRET}"))
+            .header("X-Echo", SECRET),
+        _ => Reply::json(1),
+    });
+    let client = Client::post(&format!("{}/", api.url()))
+        .template("X-Who", "{env:SECRET}")
+        .then(get("{header.location}"));
+    let outcomes = client.walk();
+    assert_eq!(api.log()[1].target, format!("/jobs?code={SECRET}"));
+    let kept = outcomes[0].answer().unwrap().headers.clone().unwrap();
+    assert_eq!(kept.matches(SECRET).count(), 1, "{kept}");
+    assert!(kept.contains("\"x-echo\":\"[redacted]\""), "{kept}");
+}
+
+/// An address of one answer that does not work is no outage of the service.
+#[test]
+fn a_host_that_only_an_answer_names_fails_its_own_job() {
+    for (target, kind) in [
+        ("http://127.0.0.1:9/x", "unreachable"),
+        ("http://nobody.invalid/x", "dns"),
+    ] {
+        let api = FakeApi::start(move |_| Reply::json(format!(r#"{{"next": "{target}"}}"#)));
+        let client = Client::post(&api.url()).then(get("{answer.next}"));
+        let failure = failed(client.last());
+        assert_eq!(
+            (failure.kind.as_str(), failure.class),
+            (kind, Class::Transient)
+        );
+    }
+    let client = Client::post("http://127.0.0.1:9/");
+    assert!(matches!(client.call(), Outcome::Unreachable(_)));
+}
+
 /// The place of a credential in a later request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carrier {
@@ -321,16 +389,20 @@ enum Carrier {
     Cookie,
     Basic,
     Named,
+    Scheme,
+    Key,
     Query,
     Body,
 }
 
-const CARRIERS: [Carrier; 7] = [
+const CARRIERS: [Carrier; 9] = [
     Carrier::Literal,
     Carrier::Reference,
     Carrier::Cookie,
     Carrier::Basic,
     Carrier::Named,
+    Carrier::Scheme,
+    Carrier::Key,
     Carrier::Query,
     Carrier::Body,
 ];
@@ -369,6 +441,12 @@ impl Carrier {
             Self::Named => request
                 .headers
                 .push(header("X-Api-Key", template("{name}-key"))),
+            Self::Scheme => request
+                .headers
+                .push(header("X-Custom", template("Bearer {name}"))),
+            Self::Key => request
+                .headers
+                .push(header("X-Custom", template("a1b2c3d4e5f6a7b8c9d0"))),
             Self::Query => request.query = pieces("key={env:SECRET}"),
             Self::Body => {
                 request.method = "POST".to_owned();
@@ -388,7 +466,7 @@ impl Carrier {
 
 /// Returns whether a request has any credential, or the host name that the user gave for the first origin.
 fn has_credential(request: &crate::support::Request) -> bool {
-    let names = ["authorization", "x-who", "cookie", "x-api-key"];
+    let names = ["authorization", "x-who", "cookie", "x-api-key", "x-custom"];
     let told = format!(
         "{} {:?}",
         request.target,
@@ -577,7 +655,6 @@ fn an_answer_does_not_name_another_scheme_or_a_password() {
         ("file:///etc/passwd", "only http and https can be called"),
         ("http://me:pass@127.0.0.1/x", "it has a name or a password"),
         ("http://", "empty host"),
-        (" ", "it is empty"),
     ] {
         let api = FakeApi::start(move |_| Reply::json(format!(r#"{{"next": "{target}"}}"#)));
         let client = Client::post(&api.url()).then(get("{answer.next}"));

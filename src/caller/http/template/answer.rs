@@ -63,9 +63,20 @@ impl AnswerField {
         &self.name
     }
 
-    /// Returns true if the field is the header `Location`.
-    pub(super) fn is_location(&self) -> bool {
-        matches!(&self.part, Part::Header(name) if name == "location")
+    /// Returns the name of the header in lower case, if the field is one.
+    pub(super) fn header_name(&self) -> Option<&str> {
+        match &self.part {
+            Part::Header(name) => Some(name),
+            Part::Body | Part::Value(_) => None,
+        }
+    }
+
+    /// Refuses an empty value.
+    pub(super) fn refuse_empty(&self, job: &Job) -> Result<(), Outcome> {
+        match self.text(job)?.trim_ascii().is_empty() {
+            true => Err(self.bad("is empty", "")),
+            false => Ok(()),
+        }
     }
 
     /// Sets the request that the field is used in. Returns false unless it follows the one of the field.

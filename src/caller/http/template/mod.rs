@@ -19,6 +19,8 @@ pub use read::Braces;
 pub(super) use url::{leads_away, secrets as secrets_of_service};
 
 use super::reference::Reference;
+use crate::job::{Job, Outcome};
+use answer::AnswerField;
 use field::Field;
 
 /// Text with placeholders.
@@ -113,13 +115,24 @@ impl Template {
         Ok(bound)
     }
 
-    /// Returns the indices of the requests whose answers' `Location` the template uses.
-    pub(super) fn led_on_by(&self) -> Vec<usize> {
-        let answers = self.fields().filter_map(|field| match field {
-            Field::Answer(field) if field.is_location() => Some(field.step()),
+    /// Returns the headers of earlier answers that the template uses, each with the index of the answer.
+    pub(super) fn headers_of_answers(&self) -> Vec<(usize, String)> {
+        let answers = self.answers();
+        let headers =
+            answers.filter_map(|field| Some((field.step(), field.header_name()?.to_owned())));
+        headers.collect()
+    }
+
+    /// Refuses an empty value of an answer, which would lead to another address or be no value at all.
+    pub(super) fn refuse_empty(&self, job: &Job) -> Result<(), Outcome> {
+        self.answers().try_for_each(|field| field.refuse_empty(job))
+    }
+
+    fn answers(&self) -> impl Iterator<Item = &AnswerField> {
+        self.fields().filter_map(|field| match field {
+            Field::Answer(field) => Some(field),
             _ => None,
-        });
-        answers.collect()
+        })
     }
 
     /// Returns the columns of the list that the template uses.
