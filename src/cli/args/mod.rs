@@ -282,6 +282,9 @@ pub(crate) struct Retry {
     pub(crate) filter: FailureFilter,
     #[command(flatten)]
     pub(crate) done: DoneArgs,
+    /// Begin at the first request of --then's again, although its answer is there: what was submitted is submitted anew
+    #[arg(long, conflicts_with_all = ["done", "lost", "changed", "outdated", "restore"])]
+    pub(crate) anew: bool,
     /// Mark the files as pending without calling them
     #[arg(long)]
     pub(crate) queue_only: bool,

@@ -73,11 +73,15 @@ pub(crate) fn retry(
     } else {
         let waiting = store.counts().waiting;
         let (word, moved) = if !named.is_empty() {
-            ("named", requeue_named(db, &mut store, &named, terminal)?)
-        } else if filter.held {
-            ("held", store.requeue(&filter)?)
+            let moved = requeue_named(db, &mut store, &named, args.anew, terminal)?;
+            ("named", moved)
         } else {
-            ("failed", store.requeue(&filter)?)
+            let word = if filter.held { "held" } else { "failed" };
+            let moved = match args.anew {
+                true => store.requeue_anew(&filter)?,
+                false => store.requeue(&filter)?,
+            };
+            (word, moved)
         };
         let moved = counted(moved, &format!("{word} file"));
         let goes_on = match store.counts().waiting.saturating_sub(waiting) {
@@ -125,9 +129,13 @@ fn requeue_named(
     db: &Location,
     store: &mut Store,
     names: &[FileName],
+    anew: bool,
     terminal: &Terminal,
 ) -> Result<u64, CliError> {
-    let requeued = store.requeue_named(names)?;
+    let requeued = match anew {
+        true => store.requeue_named_anew(names)?,
+        false => store.requeue_named(names)?,
+    };
     let open = |state| {
         matches!(
             state,

@@ -101,7 +101,7 @@ impl Change {
         }
         let replaced = store.set_call(&self.new, &|earlier| serves(earlier, &self.new))?;
         report_renewed(replaced.renewed, "the request was changed", terminal);
-        if self.has_results {
+        if self.has_results && store.counts().done > 0 {
             let kept = counted(store.counts().done, "result");
             let hint = match self.recheck(db).filter(|_| !replaced.is_other) {
                 Some(recheck) => format!("{recheck}   judges them by the new rules, without calls"),
