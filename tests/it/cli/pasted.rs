@@ -302,7 +302,7 @@ fn text_that_is_not_a_command_for_bash_is_named() {
         ),
         (
             "curl $(cat url)/x -d @{}",
-            "only a variable can name the service",
+            "only a variable or a pool can name the service",
         ),
     ] {
         let words = ["run", "--curl", command, "a b.txt"];
