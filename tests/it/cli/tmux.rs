@@ -355,7 +355,8 @@ fn the_last_call_is_named_if_it_is_slow() {
     for columns in [40, 80] {
         let words = ["run", "-j", "2", "--url", &url, "texts"];
         let terminal = Terminal::new(&place, columns, &words);
-        terminal.is(&format!("last-call-{columns}"), &["第一部.txt"]);
+        let texts = ["waiting for the last call\n  <time>  ", "第一部.txt"];
+        terminal.is(&format!("last-call-{columns}"), &texts);
         terminal.press("C-c");
         terminal.until_shows("stopping: ");
         kill_process(pid(&place), Signal::TERM).unwrap();
