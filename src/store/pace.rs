@@ -119,7 +119,7 @@ pub(super) fn spent(connection: &Connection, lane: u32, now: i64) -> Result<Vec<
     all(connection, sql, values, "reading the usage", |row| {
         // Count usage at the end of its second. A second in the future, written before the clock was set back, is now.
         let begin = row.get::<_, i64>(0)?.saturating_mul(SECOND);
-        let end = begin.saturating_add(SECOND - 1);
+        let end = begin.saturating_add(SECOND);
         Ok(PastCharge {
             ago: milliseconds(now.saturating_sub(end)),
             cost: Cost {
