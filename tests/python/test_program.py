@@ -319,7 +319,7 @@ def test_processes_in_place_of_threads_are_named_so(place, quiet, monkeypatch):
     import several_ways
 
     stride.run(["a"], several_ways.call, **quiet)
-    with pytest.raises(stride.Error, match=r"hint: the calls are made in another way: use processes= as the") as way:
+    with pytest.raises(stride.Error, match=r"hint: the way of the calls differs: use processes= as the") as way:
         stride.run(["a", "b"], several_ways.call, processes=1, **quiet)
     assert "--" not in str(way.value).partition("nothing was changed")[2]
     assert stride.run(["a", "b"], several_ways.call, processes=1, accept_change=True, **quiet).complete

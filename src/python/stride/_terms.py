@@ -39,7 +39,7 @@ def with_settings(text: str) -> str:
         )
         return re.sub("hint: use the worker of the run, .*", lambda _: hint, text)
     if "worker: the program that starts stride" in text and "-m stride.worker" in text:
-        hint = "hint: the calls are made in another way: use processes= as the run does, accept_change=True, or another db="
+        hint = "hint: the way of the calls differs: use processes= as the run does, accept_change=True, or another db="
         return re.sub("hint: use the old request, .*", hint, text)
     flags = {**FLAGS, **SWITCHES, "key": "--key-column"}
     named = [f"{flag} is {setting}=" for setting, flag in flags.items() if re.search(rf"{flag}(?![\w-])", text)]
