@@ -441,7 +441,7 @@ def test_a_changed_row_or_file_is_told_and_called_again_on_demand(quiet, caplog,
     found, told = run(readers.row, rows("new"), "rows.db")
     assert found == ["old", "same"]
     assert told == [
-        "warning: 1 done file kept the columns of the call, which differ from the list's: a",
+        "warning: 1 file kept the columns of the call, which differ from the list's: a",
         "hint: retry_changed=True calls them again with the list's columns",
     ]
     assert run(readers.row, rows("new"), "rows.db", retry_changed=True) == (["new", "same"], [])
