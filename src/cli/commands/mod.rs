@@ -2,6 +2,7 @@
 
 mod call_lines;
 pub(crate) mod demo;
+mod dry_run;
 pub(crate) mod export;
 pub(crate) mod failures;
 pub(crate) mod forget;

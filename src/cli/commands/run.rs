@@ -7,7 +7,7 @@ use stride::settings::{Call, Settings};
 use stride::store::{Location, Lock, NewRun, Reader, Redo, Store};
 
 use crate::cli::args::{ResumeArgs, Run};
-use crate::cli::commands::try_one::{PlannedRun, dry_run};
+use crate::cli::commands::dry_run::{PlannedRun, dry_run};
 use crate::cli::config::Config;
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
