@@ -202,7 +202,7 @@ impl Lanes {
     ///
     /// # Errors
     ///
-    /// There is none: the reason.
+    /// No pool is given, or the row lacks the value. The text is the reason.
     pub(super) fn look_up(&self, row: usize, column: &str) -> Result<Vec<u8>, String> {
         if self.is_empty() {
             return Err("no pool is given".to_owned());

@@ -389,7 +389,7 @@ impl Governor {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Gives up a call whose answer nobody awaits any longer. Returns its price.
+    /// Gives up a call in flight. Returns its price.
     pub fn abandon(&mut self, permit: &Permit) -> Option<Price> {
         self.settle_price(permit, None)
     }

@@ -13,8 +13,8 @@ use crate::store::{Group, StoreError};
 const SPOTS: usize = 1000;
 
 impl Schedule {
-    /// Chooses the job to call next that is not a mere read: one whose next step is due, or else a new one. `Err` is the
-    /// decision if there is none.
+    /// Chooses the next job whose step writes: one that is due, or else a new one. `Err` is the decision if no job can be
+    /// called.
     pub(super) fn choose(
         &mut self,
         group: &Group<'_>,
