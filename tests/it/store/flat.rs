@@ -4,14 +4,18 @@ use crate::support::Fixture;
 
 /// The statements of the writer, from its source.
 fn statements() -> Vec<&'static str> {
-    let source = include_str!("../../../src/store/queue.rs");
+    let sources = [
+        include_str!("../../../src/store/queue.rs"),
+        include_str!("../../../src/store/queue/offers.rs"),
+        include_str!("../../../src/store/settle.rs"),
+    ];
     let words = ["SELECT ", "UPDATE ", "INSERT ", "DELETE "];
-    let literals = source.split('"');
+    let literals = sources.iter().flat_map(|source| source.split('"'));
     let found: Vec<&str> = literals
         .filter(|text| words.iter().any(|word| text.starts_with(word)))
         .collect();
-    // Offers and claims are among them.
-    for known in ["ORDER BY job LIMIT", "SET state = 1"] {
+    // Offers, claims and settlements are among them.
+    for known in ["ORDER BY job LIMIT", "SET state = 1", "INTO result"] {
         assert!(found.iter().any(|sql| sql.contains(known)), "{known}");
     }
     found
