@@ -831,17 +831,20 @@ def test_a_bar_or_a_line_shows_the_progress(quiet, capsys, monkeypatch):
     from stride import _progress
 
     states = [_progress.Status(20, 20 - done, 0, done, 1, 0, "rate 10/s", 90.0) for done in (1, 5)]
+    ended = _progress.Status(20, 0, 0, 19, 1, 0, "rate 10/s", None)
     show = _progress.progress(None)
-    for state in (*states, None):
+    for state in (*states, ended, None):
         show(state)
-    assert "20" in capsys.readouterr().err
+    bar = capsys.readouterr().err.strip().rpartition("\r")[2]
+    assert "20/20" in bar
+    assert "limit" not in bar
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     monkeypatch.setattr(_progress, "EVERY", 0)
     show = _progress.progress(None)
     for state in (*states, None):
         show(state)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "stride: 5 of 20 files done, 1 failed, 2 min left, limited by rate 10/s"
+    assert last == "stride: 5 of 20 files done, 1 failed, 2 min left, limit: rate 10/s"
 
 
 def test_what_the_function_writes_does_not_harm(place):

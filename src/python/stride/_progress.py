@@ -116,7 +116,8 @@ class _Bar:
             self._bar = self._tqdm(total=status.total, initial=ended, unit="file")
         self._bar.total = status.total
         notes = [f"{status.failed} failed"] if status.failed else []
-        notes += [f"limited by {status.limited_by}"] if status.limited_by else []
+        is_over = ended >= status.total
+        notes += [f"limit: {status.limited_by}"] if status.limited_by and not is_over else []
         self._bar.set_postfix_str(", ".join(notes), refresh=False)
         self._bar.update(ended - self._bar.n)
 
@@ -134,5 +135,5 @@ class _Lines:
         if status.finish is not None:
             text += f", {status.finish / 60:,.0f} min left"
         if status.limited_by:
-            text += f", limited by {status.limited_by}"
+            text += f", limit: {status.limited_by}"
         print(text, file=sys.stderr, flush=True)
